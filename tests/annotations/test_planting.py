@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,8 +22,10 @@ NUM_ROWS = 30
 
 
 @pytest.fixture
-def decided(store: Store, op: Operations) -> Store:
-    """Thirty rows with clips and proposals; the first four are decided from cy's answers."""
+def decided(store: Store, op: Operations, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Thirty rows with clips and proposals; the first four are decided from cy's answers. What is drawn is the same in
+    every run."""
+    monkeypatch.setattr("annotations.store.secrets", SimpleNamespace(randbits=lambda bits: 7))
     rows = [
         dataclasses.replace(ROWS[2], qid=str(n), query=f"q{n}", vid=f"v{n}", windows=((0, 20),))
         for n in range(NUM_ROWS)

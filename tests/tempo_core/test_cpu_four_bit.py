@@ -116,6 +116,7 @@ def test_weights_are_saved_as_bitsandbytes_lays_them_out() -> None:
 
 @needs_bfloat16
 def test_a_layer_of_another_shape_stays_as_it_is() -> None:
+    torch.manual_seed(0)
     layer = Linear4bit(64, 40, bias=False, compute_dtype=torch.float32, quant_type="nf4")
     weight: Any = Params4bit(torch.randn(40, 64), requires_grad=False, quant_type="nf4")
     layer.weight = weight.to("cpu")
@@ -268,6 +269,7 @@ def test_the_logits_of_an_answers_tokens_are_not_rounded(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = _load(checkpoint, monkeypatch, packed=True).loaded.model
+    torch.manual_seed(0)
     hidden = torch.randn(2, model.config.get_text_config().hidden_size).bfloat16()
     logits = token_logits(model, hidden, [7, 300])
     expected = hidden.float() @ model.lm_head.weight[[7, 300]].float().T
