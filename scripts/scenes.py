@@ -76,6 +76,30 @@ def ground_error(page: Any, served: Served) -> None:
     page.locator(".tempo-status.error").wait_for(timeout=PATIENCE_MS)
 
 
+def ground_lanes(page: Any, served: Served) -> None:
+    """Two models about one clip."""
+    ground(page, served)
+    page.locator("#ground-models").get_by_label("tempo-tiny-footage", exact=True).check()
+    _ask(page, "")
+    page.locator("#ground-timeline [data-row='model-1']").wait_for(timeout=PATIENCE_MS)
+    page.locator("#ground-result .tempo-facts").first.wait_for(timeout=PATIENCE_MS)
+    settle(page)
+
+
+def models(page: Any, served: Served) -> None:
+    visit(page, served, "/models")
+    page.get_by_role("article", name="tempo-tiny", exact=True).wait_for(timeout=PATIENCE_MS)
+    settle(page)
+
+
+def models_refused(page: Any, served: Served) -> None:
+    """A folder without a model in it."""
+    models(page, served)
+    page.get_by_label("A folder on the server").first.fill(str(EXAMPLES))
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("alert").filter(has_text="config.json").wait_for(timeout=PATIENCE_MS)
+
+
 def visitor(page: Any, served: Served) -> None:
     """Somebody who is not signed in, on a page that needs a role."""
     visit(page, served, "/annotate")
@@ -120,6 +144,9 @@ SCENES = (
     Scene(name="ground-refused", act=ground_refused),
     Scene(name="ground-unknown", act=ground_unknown),
     Scene(name="ground-error", act=ground_error),
+    Scene(name="ground-lanes", act=ground_lanes),
+    Scene(name="models", act=models),
+    Scene(name="models-refused", act=models_refused),
     *scenes_annotate.SCENES[1:],
     *scenes_store.SCENES,
     Scene(name="visitor-annotate", act=visitor, signed_out=True),

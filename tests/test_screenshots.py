@@ -84,7 +84,7 @@ def test_a_scene_that_cannot_be_reached_is_said_and_pictured(tmp_path: Path) -> 
 def test_every_page_and_state_has_a_scene_of_its_own() -> None:
     names = [scene.name for scene in SCENES]
     assert len(names) == len(set(names))
-    for page in ("ground", "annotate", "review", "data", "train", "sign-in"):
+    for page in ("ground", "models", "annotate", "review", "data", "train", "sign-in"):
         assert any(name.startswith(page) for name in names), page
     for state in ("first-run", "loading", "offline", "conflict", "missing", "done"):
         assert f"annotate-{state}" in names

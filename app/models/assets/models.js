@@ -176,7 +176,7 @@ function drawRow(row, overview) {
     const refuses = row.refuses ? "taught to refuse" : "never taught to refuse, asked yes or no in a second turn";
     if (row.is_plain) abilities.push("not trained to ground, asked as its family’s plain model");
     else abilities.push(row.names_sets ? "several moments" : "one moment", refuses, `asked as ${row.protocol}`);
-    abilities.push(row.is_calibrated ? "calibrated" : "not calibrated");
+    abilities.push("a confidence for each moment", `P(relevant) ${row.is_calibrated ? "" : "not "}calibrated`);
   }
   say(parts.abilities, abilities.join(" · "));
   const holds = (bytes) => `${gigabytes(bytes)}${bytes > machine.total_bytes ? " (more than there is)" : ""}`;

@@ -82,6 +82,7 @@ def test_a_download_that_is_cut_and_cancelled_goes_on_and_is_served(
     expect(page.get_by_text("fake-engine is ready.")).to_be_visible(timeout=SLOW_MS)
     timelens = card(page, "MCG-NJU/TimeLens2-4B")
     expect(timelens).to_contain_text("several moments · never taught to refuse")
+    expect(timelens).to_contain_text("a confidence for each moment · P(relevant) not calibrated")
     expect(timelens).to_contain_text("In memory: NF4")
     expect(timelens.get_by_role("link", name="source")).to_have_attribute(
         "href", "https://huggingface.co/MCG-NJU/TimeLens2-4B"
