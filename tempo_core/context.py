@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tempo_core.allocation import ALLOCATORS, TOKEN_PX, Allocation, allocate, content_variation
+from tempo_core.allocation import TOKEN_PX, Allocation, allocate, content_variation
 from tempo_core.conformance import unit_hash
 from tempo_core.decoding import cache_bytes, read_prompt
 from tempo_core.defaults import GroundingDefaults
@@ -163,7 +163,6 @@ def build_prompt(
         if temporal_positions is None:
             raise InputError(f"The protocol {protocol.name!r} needs a model's own positions of time.")
         ids += [vision_start, *[pad] * sum(tokens), vision_end]
-        grids = grids[:1]
         times = [temporal_positions([float(video.times_s[unit[0]]) for unit in units])]
     else:
         for stamp, n_tokens in zip(timeline.stamps, tokens, strict=True):
@@ -247,11 +246,6 @@ def allocate_units(
             variation=content_variation(frames),
             allocator="uniform",
             budget_tokens=tokens * count,
-        )
-    if protocol.layout == "video":
-        raise InputError(
-            f"The protocol {protocol.name!r} shows the video as one block of equal frames; {allocator!r} would give "
-            f"them other sizes. Use uniform, or another protocol. Allocators: {', '.join(ALLOCATORS)}."
         )
     return allocate(
         frames,

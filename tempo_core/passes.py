@@ -158,7 +158,7 @@ def encode_first_pass(
         for start, length in zip(starts, lengths, strict=True)
     ]
     pad = special_id(tokenizer, VIDEO_PAD)
-    positions = mrope_positions(ids, [pooled] * len(starts), image_token_id=pad, times=times)
+    positions = mrope_positions(ids, [pooled] * len(unit_times), image_token_id=pad, times=times)
     visual_tokens = torch.cat(features)
     cache, _ = read_prompt(loaded.model, ids, positions, visual_tokens, cancel=cancel)
     laps.append(time.perf_counter())

@@ -23,32 +23,37 @@ def mrope_positions(
 ) -> NDArray[np.int64]:
     """Positions (time, height, width) of every id, int64[3, L], equal to the models' `get_rope_index` for images.
 
-    `grids` are the blocks' (height, width) in merged tokens, in order; a block is a still image (or one group of
-    frames between vision marks), or a video block of one grid a group. `times` are the groups' temporal positions in
-    each block, from 0 (None: one group a block; see `Family.temporal_positions`). Text goes on after everything in a
-    block: an image of h x w tokens advances the position by max(h, w). `image_token_id` is the placeholder's.
-    `start` is the position of the first id, for a continuation of an earlier sequence. Raises InputError when the
-    placeholders do not match the grids.
+    `grids` are the (height, width) in merged tokens of every unit, a still image or a group of frames, in order. A
+    block of placeholders is one unit, or those of a whole video: `times` are the temporal positions of each block's
+    units, from 0 (None: one unit a block; see `Family.temporal_positions`). Units of one block may differ in size. Text
+    goes on after everything in a block: an image of h x w tokens advances the position by max(h, w). `image_token_id`
+    is the placeholder's. `start` is the position of the first id, for a continuation of an earlier sequence. Raises
+    InputError when the placeholders do not match the grids.
     """
     times = [(0,)] * len(grids) if times is None else times
     is_image = np.asarray(ids, dtype=np.int64) == image_token_id
     edges = np.flatnonzero(np.diff(is_image.astype(np.int8), prepend=0, append=0))
     runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-    blocks = [(height, width, np.asarray(block)) for (height, width), block in zip(grids, times, strict=True)]
-    if [stop - first for first, stop in runs] != [height * width * len(t) for height, width, t in blocks]:
+    units = iter(grids)
+    blocks = [[(*next(units), time) for time in block_times] for block_times in times]
+    if [stop - first for first, stop in runs] != [sum(h * w for h, w, _ in block) for block in blocks]:
         raise InputError(
             "The image placeholders in the prompt do not match the frames' sizes; build both from one "
             "allocation."
         )
     positions = np.empty((3, len(is_image)), dtype=np.int64)
     position, filled = start, 0
-    for (first, stop), (height, width, block_times) in zip(runs, blocks, strict=True):
+    for (first, _), block in zip(runs, blocks, strict=True):
         positions[:, filled:first] = position + np.arange(first - filled)
         position += first - filled
-        positions[0, first:stop] = position + np.repeat(block_times, height * width)
-        positions[1, first:stop] = position + np.tile(np.repeat(np.arange(height), width), len(block_times))
-        positions[2, first:stop] = position + np.tile(np.arange(width), height * len(block_times))
-        position, filled = position + max(height, width, int(block_times[-1]) + 1), stop
+        filled = first
+        for height, width, time in block:
+            unit = positions[:, filled : filled + height * width]
+            unit[0] = position + time
+            unit[1] = position + np.repeat(np.arange(height), width)
+            unit[2] = position + np.tile(np.arange(width), height)
+            filled += height * width
+        position += max(max(height, width, time + 1) for height, width, time in block)
     positions[:, filled:] = position + np.arange(len(is_image) - filled)
     return positions
 

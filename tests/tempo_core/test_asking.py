@@ -40,12 +40,15 @@ def loaded_models(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> d
     }
 
 
-def _speaking(loaded: LoadedModel, name: str) -> Engine:
+def _speaking(loaded: LoadedModel, name: str, *, most_tokens: int = 4) -> Engine:
     """The model asked with a protocol, at the small frames and short thoughts that a test can afford."""
     protocol = protocol_named(name)
     if protocol.sampling is not None:
         small = replace(
-            protocol.sampling, min_pixels=1, max_pixels=4 * loaded.normaliser.token_px**2, total_pixels=10**6
+            protocol.sampling,
+            min_pixels=1,
+            max_pixels=most_tokens * loaded.normaliser.token_px**2,
+            total_pixels=10**6,
         )
         protocol = replace(protocol, sampling=small)
     if protocol.thinking is not None:
@@ -130,23 +133,34 @@ def test_tempos_prompt_is_what_its_models_are_trained_on(
     ]
 
 
-@pytest.mark.parametrize("allocator", ["saa", "uniform"])
-def test_another_allocator_spends_the_same_budget(
-    loaded_models: dict[str, LoadedModel], allocator: str
+@pytest.mark.parametrize(("name", "model_type"), [pair for pair in SPOKEN if pair[0] != "tempo"])
+def test_any_protocol_shares_its_budget_out_by_variation(
+    loaded_models: dict[str, LoadedModel], name: str, model_type: str
 ) -> None:
-    engine = _speaking(loaded_models["qwen3_vl"], "timelens_8b")
-    own = engine.encode(_video()).allocation
-    other = engine.encode(_video(), allocator=allocator).allocation
-    assert own.allocator == "uniform"
-    assert other.allocator == allocator
-    assert other.tokens.sum() <= own.tokens.sum() == other.budget_tokens
+    """Units of other sizes, in one block or in many, and the answer of the plain twin."""
+    engine = _speaking(loaded_models[model_type], name, most_tokens=9)
+    video = _video()
+    still = np.concatenate([np.repeat(video.frames[:1], 6, axis=0), video.frames[6:]])
+    video = replace(video, frames=still)
+    own = engine.encode(video).allocation
+    context = engine.encode(video, allocator="saa")
+    assert context.allocation.allocator == "saa"
+    assert len(set(context.allocation.tokens.tolist())) > 1
+    assert context.allocation.tokens.sum() <= own.tokens.sum()
+    answer = engine.ask(context, QUERY)
+    plain = engine.ask_plain(video, QUERY, allocator="saa")
+    assert (plain.text, plain.moments) == (answer.text, answer.moments)
+    assert plain.relevance == pytest.approx(answer.relevance, abs=1e-4)
 
 
-def test_frames_of_one_block_keep_one_size(loaded_models: dict[str, LoadedModel]) -> None:
-    engine = _speaking(loaded_models["qwen2_5_vl"], "time_r1")
-    assert len(set(map(tuple, engine.encode(_video()).allocation.sizes_px.tolist()))) == 1
-    with pytest.raises(InputError, match=r"one block of equal frames.*Use uniform"):
-        engine.encode(_video(), allocator="saa")
+@pytest.mark.parametrize("name", ["time_r1", "timelens_8b"])
+def test_a_protocol_of_others_gives_all_frames_one_size_unless_asked(
+    loaded_models: dict[str, LoadedModel], name: str
+) -> None:
+    engine = _speaking(loaded_models["qwen2_5_vl" if name == "time_r1" else "qwen3_vl"], name)
+    allocation = engine.encode(_video()).allocation
+    assert allocation.allocator == "uniform"
+    assert len(set(map(tuple, allocation.sizes_px.tolist()))) == 1
 
 
 def test_a_budget_of_a_persons_own_makes_the_frames_smaller(loaded_models: dict[str, LoadedModel]) -> None:

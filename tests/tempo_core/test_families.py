@@ -191,7 +191,7 @@ def test_text_after_a_video_block_stands_after_its_last_group(
     ids = [8, 8, *[pad] * (20 * 2 * 2), 9, 9, 9]
     seconds = [float(idx) for idx in range(20)]
     assert family.temporal_positions(config, seconds) == times
-    ours = mrope_positions(ids, [(2, 2)], image_token_id=pad, times=[times])
+    ours = mrope_positions(ids, [(2, 2)] * 20, image_token_id=pad, times=[times])
     row = torch.tensor([ids])
     theirs, _ = model.model.get_rope_index(
         row, (row == pad).int() * 2, video_grid_thw=torch.tensor([[20, 4, 4]])
