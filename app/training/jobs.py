@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import BaseModel
 
@@ -39,8 +39,8 @@ NOTHING_YET = "No training has run yet."
 STOPPING = "Stopping: it saves its state first."
 FINISHING = "Finishing."
 INTERRUPTED = "It was interrupted. It can go on from its last saved state."
-LOCK_RETRIES, LOCK_RETRY_S = 4, 0.02
-"""A start waits this often and this long for somebody who only asks whether a job runs."""
+LOCK_RETRY_S = 0.02
+"""A start tries again after so long, while somebody only asks whether a job runs."""
 
 
 class RefreshRequest(BaseModel, frozen=True):
@@ -262,12 +262,19 @@ class TrainingJobs:
     def _lock(self, kind: int = fcntl.LOCK_EX) -> Iterator[int]:
         """The lock's file descriptor, held here and by whoever inherits it. Raises Busy."""
         with (self.root / "lock").open("a") as file:
-            for attempt in range(LOCK_RETRIES + 1):
-                try:
-                    fcntl.flock(file, kind | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if kind == fcntl.LOCK_SH or attempt == LOCK_RETRIES:
-                        raise Busy("A training job runs already. Wait for it, or cancel it.") from error
-                    time.sleep(LOCK_RETRY_S)
+            while not _locks(file, kind):
+                # Those who only look share it, a job does not.
+                if kind == fcntl.LOCK_SH or not _locks(file, fcntl.LOCK_SH):
+                    raise Busy("A training job runs already. Wait for it, or cancel it.")
+                fcntl.flock(file, fcntl.LOCK_UN)
+                time.sleep(LOCK_RETRY_S)
             yield file.fileno()
+
+
+def _locks(file: IO[str], kind: int) -> bool:
+    """Lock a file, and say whether that could be done at once."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
