@@ -17,6 +17,7 @@ from app.training.figures import curves_figure, progress_figure, sides_figure
 from app.training.jobs import NOTHING_YET, STOPPING, JobStatus, RefreshRequest, TrainingJobs, refresh_command
 from app.training.runs import refresh_runs
 from tempo_core.errors import InputError
+from tests.app.annotating import until
 from tests.app.training.fake_job import FakeJob, failing
 
 
@@ -41,9 +42,9 @@ def wish(home: Home, name: str = "run") -> RefreshRequest:
 
 
 def wait(jobs: TrainingJobs, good: Callable[[JobStatus], bool], patience_s: float = 600.0) -> JobStatus:
-    until = time.monotonic() + patience_s
+    give_up_s = time.monotonic() + patience_s
     while not good(status := jobs.status()):
-        assert time.monotonic() < until, status
+        assert time.monotonic() < give_up_s, status
         time.sleep(0.02)
     return status
 
@@ -283,10 +284,13 @@ def test_time_left_runs_down_and_is_not_told_when_it_has_run_out(home: Home, tmp
     command = [sys.executable, str(script)]
     jobs = TrainingJobs(home, command=lambda request, _: [*command, str(request.folder), str(gate)])
     jobs.start(wish(home))
-    status = wait(jobs, lambda now: gate.with_suffix(".ready").exists())
-    assert status.seconds_left is None or 0 < status.seconds_left <= 600
+    until(gate.with_suffix(".ready").exists, bool)
+    status = jobs.status()
+    assert status.seconds_left is not None
+    assert 0 < status.seconds_left <= 600
     gate.touch()
-    status = wait(jobs, lambda now: gate.with_suffix(".late").exists())
+    until(gate.with_suffix(".late").exists, bool)
+    status = jobs.status()
     assert (status.state, status.seconds_left) == ("running", None)
     gate.unlink()
     wait(jobs, lambda now: not jobs.running())
