@@ -50,11 +50,12 @@ def test_says_that_loading_failed_without_saying_where() -> None:
 
 def test_a_reload_waits_for_the_first_load() -> None:
     """Both at once would need memory for two models, and the older might win."""
-    gate, engines_made = threading.Event(), list[Any]()
+    began, gate, engines_made = threading.Event(), threading.Event(), list[Any]()
 
     def load() -> Any:
         if not engines_made:
             engines_made.append(FakeEngine())
+            began.set()
             gate.wait(300)
             return engines_made[0]
         engines_made.append(FakeEngine())
@@ -64,6 +65,7 @@ def test_a_reload_waits_for_the_first_load() -> None:
     engines = EngineProvider(load)
     engines.start()
     engines.reload()
+    assert began.wait(300)
     assert not engines.wait(0.2)
     assert len(engines_made) == 1
     gate.set()
