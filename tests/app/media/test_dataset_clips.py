@@ -106,10 +106,20 @@ def test_a_file_that_comes_later_is_found_on_the_next_look(tmp_path: Path, job_q
 def test_a_broken_file_says_why_and_is_tried_again(tmp_path: Path, job_queue: JobQueue) -> None:
     with Store(":memory:") as store:
         store.import_rows([row(1, "a")], dataset="d", op_id="d")
+        gate = threading.Event()
+        gate.set()
+
+        def prepare(source: Path, folder: Path, **named: object) -> ClipFacts:
+            gate.wait(600)
+            return light_prepare(source, folder, **named)  # type: ignore[arg-type]
+
         dataset_clips = shelf_of(tmp_path, job_queue, store)
+        dataset_clips.media._prepare = prepare
         (tmp_path / "videos" / "a.mp4").write_bytes(b"no video at all")
         assert "is not a video" in str(settled(dataset_clips, "a").failed)
+        gate.clear()  # or it has failed again before it is looked at
         assert dataset_clips.look("a").preparing is not None
+        gate.set()
 
 
 def test_work_in_advance_goes_on_past_a_broken_clip(tmp_path: Path, job_queue: JobQueue) -> None:
