@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -254,7 +255,8 @@ def test_people_and_visitors_take_turns_and_nobodys_second_job_goes_before_anoth
         job_queue.close()
 
 
-def test_the_wait_is_told_once_a_job_has_shown_how_long_one_takes() -> None:
+def test_the_wait_is_told_once_a_job_has_shown_how_long_one_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.job_queue.time", SimpleNamespace(monotonic=lambda: 0.0))  # jobs take no time
     job_queue, gate = JobQueue("test", limit=2), threading.Event()
     try:
         job_queue.submit("ada", lambda job: None).future.result(300)
