@@ -70,12 +70,14 @@ def test_made_up_ones_are_allowed_and_differ() -> None:
 def test_only_two_are_worked_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     passwords = CountedPasswords()
     running, most, lock = 0, 0, threading.Lock()
+    together = threading.Barrier(module.MAX_PARALLEL_HASHES)
 
     def slow(*_: object) -> bool:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
+        together.wait(300)  # for as many as may be; then a while, in which more would come
         time.sleep(0.02)
         with lock:
             running -= 1
