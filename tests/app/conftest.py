@@ -223,6 +223,7 @@ class Profile:
     def __init__(self, browser: Any, address: str) -> None:
         self.address = address
         self.context = browser.new_context(viewport={"width": 1440, "height": 1000})
+        self.context.set_default_timeout(PATIENCE_MS)
         self.blank_page = self.context.new_page()
         self.devtools = self.context.new_cdp_session(self.blank_page)
 
@@ -260,7 +261,6 @@ def profile(module_profile: Profile, browser_profiles: list[Profile]) -> Iterato
 def page(profile: Profile) -> Iterator[Any]:
     """A fresh page that fails the test when it asks another host for anything, or logs an error."""
     page = profile.context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
     away: list[str] = []
     page.on("request", lambda request: away.append(request.url) if _leaves(request.url) else None)
     page.on("pageerror", lambda error: away.append(f"page error: {error}"))
