@@ -74,8 +74,13 @@ def chip(page: Any) -> str:
 
 
 def wait_saved(page: Any) -> None:
+    """Until the server has everything. The chip alone does not tell: of a quick save it says nothing, and goes on
+    saying that the one before is saved.
+    """
     page.wait_for_function(
-        "/^Saved/.test(document.querySelector('.fl-chip').textContent)", timeout=PATIENCE_MS
+        """document.querySelector(".tl-root").annotatePage.sync?.status.kind === "saved"
+          && /^Saved/.test(document.querySelector(".fl-chip").textContent)""",
+        timeout=PATIENCE_MS,
     )
 
 
@@ -103,7 +108,11 @@ def look(page: Any) -> None:
 
 
 def wait_shown(page: Any) -> None:
-    page.wait_for_function("!document.querySelector('.tl-video').seeking")
+    """Until no seek is under way, and it is known which frame is shown: that comes a little later."""
+    page.wait_for_function(
+        """!document.querySelector(".tl-video").seeking
+          && document.querySelector(".tl-root").timeline.state.truth !== null"""
+    )
 
 
 def spans(versions: list[Correction]) -> list[list[tuple[int, int]]]:
@@ -458,6 +467,9 @@ def test_a_closed_tabs_edits_are_sent_by_the_next_one(bench: Bench, served: str,
     page.wait_for_function("/1 edit kept here/.test(document.querySelector('.fl-chip').textContent)")
     other = page.context.new_page()
     page.close()
+    # An open tab sends its own edits; the browser knows a little later that this one is closed.
+    other.goto(f"{served}/ui-assets/address.js")
+    other.wait_for_function("async () => (await navigator.locks.query()).held.length === 0")
     sit_down(other, served, name)
     wait_saved(other)
     assert len(bench.store.corrections(1)) == 1
@@ -468,6 +480,7 @@ def test_the_second_browser_sees_both_versions(bench: Bench, served: str, page: 
     sit_down(page, served, name)
     context = chromium.new_context()
     other = context.new_page()
+    other.set_default_timeout(PATIENCE_MS)
     sit_down(other, served, name)
     other.goto("about:blank")
     other.goto(f"{served}/annotate#q=1")
@@ -677,6 +690,7 @@ def test_a_project_shows_its_guidelines_and_ends(bench: Bench, served: str, page
     assert page.inner_text(".fl-guide-text") == f"Mind the ends. {NASTY}"
     assert page.inner_text(".fl-progress") == "week one · 0 done · 1 left"
     page.click(".fl-guide summary")
+    page.wait_for_function("localStorage.getItem('tempo-guidelines-closed')")  # it is kept after it is closed
     page.reload()
     wait_ready(page)
     assert not page.is_visible(".fl-guide-text"), "closed in this browser"
@@ -837,7 +851,8 @@ def test_edits_are_sent_though_the_browser_stores_nothing(bench: Bench, served: 
         page.keyboard.press("ArrowRight")
     until(lambda: len(bench.store.corrections(1)), lambda count: count == 3)
     wait_saved(page)
-    page.evaluate("void setTimeout(() => location.reload())")  # nothing waits: it does not ask
+    with page.expect_event("load"):
+        page.evaluate("void setTimeout(() => location.reload())")  # nothing waits: it does not ask
     wait_ready(page)
 
 
