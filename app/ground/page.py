@@ -636,9 +636,7 @@ class GroundPage:
             **changes,
             self.view.head: model_html(status),
             self.view.ticker: gr.Timer(active=status.state == "loading"),
-            self.view.models: gr.skip()
-            if scope
-            else gr.update(choices=choices, value=[""], visible=bool(offered)),
+            self.view.models: gr.skip() if scope else gr.update(choices=choices, visible=bool(offered)),
         }
 
     async def arrive(self, state: TabState, opening: str, request: gr.Request) -> Changes:
@@ -652,6 +650,7 @@ class GroundPage:
             **await self.model_status(state, None, request),
             **self._answer_list(user, None),
         }
+        changes[self.view.models]["value"] = [""]  # here alone: a tick must not undo a choice
         if opening:
             with suppress(NoSuchFile):  # gone, or somebody else's: the page is as fresh as any
                 changes |= self._earlier_answer(user, opening)
