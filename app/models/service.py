@@ -253,7 +253,8 @@ class ModelsService:
                             settings, hub_names=tuple(dict.fromkeys([*settings.hub_names, name]))
                         )
                     )
-                download.stage, download.message = "done", f"{repository} is here and verified."
+                download.message = f"{repository} is here and verified."
+                download.stage = "done"
             except Exception as error:  # a job that nobody waits for: the page tells how it ended
                 download.message = user_message(error)
                 download.stage = "cancelled" if isinstance(error, Cancelled) else "failed"
@@ -277,7 +278,7 @@ class ModelsService:
             raise InputError(f"{name[:120]} is not being downloaded.")
         download.job.cancel.set()
         if download.stage == "waiting" and download.job.future.cancel():
-            download.stage, download.message = "cancelled", "Cancelled before it began."
+            download.message, download.stage = "Cancelled before it began.", "cancelled"
         return download
 
     def add_folder(self, path: str) -> str:
