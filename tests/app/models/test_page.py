@@ -1,7 +1,6 @@
 """The Models page in Chromium: a download that is cut, cancelled, looked at again and resumed; another model served."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from app.ground.engines import EngineProvider
 from tempo_core.checkpoint import SHIPPED
 from tempo_core.hub import Hub
 from tempo_core.moments import Moment
+from tests.app.annotating import until
 from tests.app.conftest import RunningApp
 from tests.app.fakes import FakeAnswer, FakeEngine
 from tests.fake_hub import FakeHub, serve_hub
@@ -101,7 +101,8 @@ def test_a_download_that_is_cut_and_cancelled_goes_on_and_is_served(
     assert remote.ranges[:2] == ["", "bytes=2000000-"]
     page.reload()
     expect(grounder.get_by_role("progressbar")).to_be_visible(timeout=SLOW_MS)
-    grounder.get_by_role("button", name=f"Cancel {NAME}").click()
+    with page.expect_response("**/downloads/cancel"):  # or all of it may be here before it is cancelled
+        grounder.get_by_role("button", name=f"Cancel {NAME}").click()
     remote.gate.set()
     expect(grounder).to_contain_text("What is here is kept", timeout=SLOW_MS)
     grounder.get_by_role("button", name=f"Download {NAME}").click()
@@ -125,11 +126,7 @@ def test_a_download_that_is_cut_and_cancelled_goes_on_and_is_served(
     fieldset = page.get_by_role("group", name="cooking")
     fieldset.get_by_label("grounder", exact=True).check()
     store = running.app.state.models.store
-    for _ in range(1000):
-        if store.proposers("cooking") == {"grounder"}:
-            break
-        time.sleep(0.05)
-    assert store.proposers("cooking") == {"grounder"}
+    until(lambda: store.proposers("cooking"), lambda names: names == {"grounder"})
 
 
 def test_two_models_answer_about_one_clip_and_one_is_served_while_a_question_waits(
