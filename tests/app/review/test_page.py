@@ -64,6 +64,20 @@ def store(tmp_path: Path, clip: Path) -> Iterator[Store]:
         yield store
 
 
+KEPT = """() => new Promise((resolve) => {
+  const asked = indexedDB.open("tempo-annotate");
+  asked.onsuccess = () => {
+    const all = asked.result.transaction("histories").objectStore("histories").getAllKeys();
+    all.onsuccess = () => resolve(all.result);
+  };
+})"""
+
+
+def wait_kept(page: Any) -> None:
+    """Until the browser has the edits of one row, which it gets a little after they are shown."""
+    page.wait_for_function(f"({KEPT})().then((keys) => keys.length === 1)")
+
+
 def query_text(page: Any) -> Any:
     return page.locator("#review .tl-query")
 
@@ -118,6 +132,7 @@ def test_rows_show_what_remains_and_the_own_lane_decides(
     page.keyboard.press("BracketRight")
     page.keyboard.press("Shift+ArrowLeft")
     expect(page.locator(".rv-delta").nth(1)).to_have_text("Δ0.10")
+    wait_kept(page)
     page.reload()
     expect(page.locator(".rv-delta").nth(1)).to_have_text("Δ0.10", timeout=SLOW_MS)
     page.keyboard.press("Control+Enter")
@@ -132,15 +147,6 @@ def test_rows_show_what_remains_and_the_own_lane_decides(
     expect(page.locator(".rv-line")).to_contain_text("Decided by local")
 
 
-KEPT = """() => new Promise((resolve) => {
-  const asked = indexedDB.open("tempo-annotate");
-  asked.onsuccess = () => {
-    const all = asked.result.transaction("histories").objectStore("histories").getAllKeys();
-    all.onsuccess = () => resolve(all.result);
-  };
-})"""
-
-
 def test_a_closed_tab_loses_no_edit_and_a_decision_clears_it(
     page: Any, serve: Callable[..., RunningApp], store: Store
 ) -> None:
@@ -149,7 +155,7 @@ def test_a_closed_tab_loses_no_edit_and_a_decision_clears_it(
     page.keyboard.press("BracketRight")
     page.keyboard.press("Shift+ArrowLeft")
     expect(page.locator(".rv-delta").nth(1)).to_have_text("Δ0.10")
-    page.wait_for_function(f"({KEPT})().then((keys) => keys.length === 1)")
+    wait_kept(page)
     other = page.context.new_page()
     page.close()
     opened(other, running, 2)
