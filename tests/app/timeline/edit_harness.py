@@ -36,9 +36,10 @@ PAGE = """<!doctype html><html lang="en" class="{theme}"><head><meta charset="ut
 <style>body {{ margin: 16px; font-family: system-ui, sans-serif; background: {paper}; }}
 body.dark {{ color-scheme: dark; }}</style></head>
 <body class="gradio-container {theme}"><main id="host"><div class="tl-root"></div></main>
+<output id="said" hidden></output>
 <script type="module">
 const {{ mount }} = await import("/ui-assets/timeline.js");
-const host = document.getElementById("host");
+const host = document.getElementById("host"), said = document.getElementById("said");
 document.addEventListener("tl-submit", (event) => submits.push(event.detail.edit));
 window.openItem = async (query) => {{
   document.body.dataset.ready = "false";
@@ -47,6 +48,10 @@ window.openItem = async (query) => {{
   host.replaceChildren(Object.assign(document.createElement("div"), {{ className: "tl-root" }}));
   await mount(host, {{ props: {{ value: null }}, watch() {{}}, assets: "/ui-assets", version: "0", mode }});
   window.view = host.querySelector(".tl-root").timeline;
+  const {{ message }} = view.bar;
+  const hear = () => message.textContent && (said.textContent = message.textContent);
+  said.textContent = "";
+  new MutationObserver(hear).observe(message, {{ childList: true, characterData: true, subtree: true }});
   [window.commits, window.submits] = [[], []];
   view.editor.addEventListener("commit", (event) => commits.push(event.detail));
   const history = sessionStorage.getItem("history");
@@ -56,7 +61,7 @@ window.openItem = async (query) => {{
 await openItem(location.search);
 </script></body></html>"""
 
-"""`openItem(query)` opens an item as a fresh page would."""
+"""`openItem(query)` opens an item as a fresh page would. What the timeline says last stays in #said."""
 
 GROUND_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Ground</title>
 <style>body { margin: 16px; font-family: system-ui, sans-serif; }</style></head>

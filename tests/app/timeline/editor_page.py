@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Locator, Page, ViewportSize
 
 from tests.app.timeline.harness import read_number
 
@@ -61,8 +61,8 @@ class EditorPage:
 
     def __init__(self, browser: Browser, address: str, query: str = "", **options: Any) -> None:
         self.context = browser.new_context(viewport=VIEWPORT, **options)
+        self.context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(PATIENCE_MS)
         self.faults: list[str] = []
         self.hosts: set[str] = set()
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -105,6 +105,11 @@ class EditorPage:
 
     def run(self, expression: str) -> Any:
         return self.page.evaluate(f"() => {expression}")
+
+    @property
+    def said(self) -> Locator:
+        """What was said last; the timeline itself shows it for a few seconds, in which a busy machine may not look."""
+        return self.page.locator("#said")
 
     def times(self) -> list[list[int]]:
         return list(self.run("view.editor.moments.map((m) => [m.start_ms, m.end_ms])"))

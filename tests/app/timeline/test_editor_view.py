@@ -18,7 +18,7 @@ def test_every_kind_of_item_says_what_it_is(editor: EditorPage, name: str) -> No
         expect(original).to_contain_text("Hidden until you submit")
         assert editor.times() == []
         editor.press("2", "v", "Shift+Enter")
-        expect(editor.page.locator(".tl-says")).to_contain_text("hidden until you submit")
+        expect(editor.said).to_contain_text("hidden until you submit")
         assert editor.commits() == []
     elif name == "waiting":
         expect(model).to_contain_text("not there yet")
@@ -105,9 +105,7 @@ def test_nothing_moves_on_the_page_when_the_proposal_comes(editor: EditorPage) -
     editor.settle()
     assert editor.run(tops) == before
     assert editor.times() == [[2000, 4000], [6000, 8000]]
-    expect(editor.page.locator(".tl-says")).to_have_text(
-        "The model has answered: Shift + Enter takes its moments."
-    )
+    expect(editor.said).to_have_text("The model has answered: Shift + Enter takes its moments.")
     expect(editor.page.locator("[data-row=tokens] .tl-note")).to_contain_text("0 to")
     editor.press("d")
     assert editor.times()[0] == [2000, 4520]

@@ -108,12 +108,12 @@ def test_the_models_other_places_come_by_probability(editor: EditorPage) -> None
     assert [first, second] == [apart[0][0], apart[1 % len(apart)][0]]
     editor.open("item=blind")
     editor.press("h")
-    expect(editor.page.locator(".tl-says")).to_have_text("The model’s moments are hidden until you submit.")
+    expect(editor.said).to_have_text("The model’s moments are hidden until you submit.")
 
 
 def test_the_last_corrections_offset_is_repeated_on_any_edge(editor: EditorPage) -> None:
     editor.press("[", "r")
-    expect(editor.page.locator(".tl-says")).to_have_text("No edge was moved yet.")
+    expect(editor.said).to_have_text("No edge was moved yet.")
     editor.press("ArrowRight", "ArrowRight", "]", "d", "[", "r")
     assert editor.times()[0] == [2600, 4520]
     editor.press("Control+z", "ArrowDown", "[", "r")
@@ -194,9 +194,7 @@ def test_times_are_typed_and_shown_on_a_clock_or_in_seconds(editor: EditorPage) 
         field.fill(text)
         field.press("Enter")
         assert editor.times()[0] == [2000, ms], text
-    expect(editor.page.locator(".tl-says")).to_have_text(
-        "“later” is no time. Type it as 11:00.5 or as 660.5."
-    )
+    expect(editor.said).to_have_text("“later” is no time. Type it as 11:00.5 or as 660.5.")
     field.press("ArrowUp")
     expect(field).to_have_value("0:05.04")
     editor.press("Escape", "t")
@@ -246,9 +244,9 @@ def test_four_frames_are_one_key_which_is_held_undone_limited_and_repeated_as_ot
     assert editor.times()[0] == [2000, 4000]
     editor.press("[", "Home", "ArrowRight", "ArrowRight", "Shift+A")
     assert editor.times()[0] == [0, 4000]
-    expect(editor.page.locator(".tl-says")).to_contain_text("0.00 seconds")
+    expect(editor.said).to_contain_text("0.00 seconds")
     editor.press("Shift+A")
-    expect(editor.page.locator(".tl-says")).to_have_text("The edge cannot go further.")
+    expect(editor.said).to_have_text("The edge cannot go further.")
     editor.press("Escape", "Shift+D")
     assert editor.times()[0] == [0, 4000]
 
@@ -311,7 +309,7 @@ def test_new_split_merge_delete_keep_the_focus(editor: EditorPage) -> None:
     expect(editor.page.locator("[data-lane=mine]")).to_contain_text("press N, for a moment")
     editor.press("Control+Enter")
     assert editor.run("submits.length") == 0
-    expect(editor.page.locator(".tl-says")).to_contain_text("no moment yet")
+    expect(editor.said).to_contain_text("no moment yet")
 
 
 def test_the_models_moments_are_taken_or_rejected_one_by_one(editor: EditorPage) -> None:
@@ -324,7 +322,7 @@ def test_the_models_moments_are_taken_or_rejected_one_by_one(editor: EditorPage)
     assert editor.sources()[2] == ["model", "model"]
     assert editor.commits() == ["rejectModel", "acceptModel"]
     editor.press("Enter")  # the last of one's own: confirmed
-    expect(editor.page.locator(".tl-says")).to_contain_text("That was the last moment")
+    expect(editor.said).to_contain_text("That was the last moment")
 
 
 def test_no_matching_moment_asks_why(editor: EditorPage) -> None:
