@@ -66,6 +66,8 @@ def test_the_end_of_a_new_moment_is_the_next_to_be_set(editor: EditorPage) -> No
 
 
 def test_gaps_are_reviewed_the_likeliest_first_and_added_with_one_key(editor: EditorPage) -> None:
+    # A gap plays for a second, and the next one begins: here it stands.
+    editor.run("void (view.player.video.play = async () => {})")
     editor.press("g")
     expect(editor.page.locator(".tl-doing")).to_contain_text("Gap 1 of 3 · 0:04.0–0:06.0 · 83 % likely")
     assert editor.run("document.querySelector('.tl-video').playbackRate") == 2
@@ -128,7 +130,7 @@ def test_marking_while_playing_counts_the_reaction_time(editor: EditorPage) -> N
     marked_s = editor.times()[0][0] / 1000
     editor.page.keyboard.press("Space")
     assert before_s - 0.25 - 0.02 <= marked_s <= after_s - 0.25 + 0.02  # the nearest frame boundary
-    expect(editor.page.locator(".tl-says")).to_contain_text("250 ms earlier for your reaction time")
+    expect(editor.said).to_contain_text("250 ms earlier for your reaction time")
 
 
 def test_the_loupe_shows_the_last_frame_out_and_the_first_in(editor: EditorPage) -> None:
@@ -230,9 +232,8 @@ def test_a_seek_leaves_a_loop_and_stands_and_stays_in_the_gap_under_review(edito
     assert editor.number() == 250
     assert editor.run("[view.player.playing, view.player.range]") == [False, None]
     editor.page.keyboard.press("g")  # 4 to 6 s
-    editor.page.wait_for_function("() => view.player.playing")
     # a busy machine must not play the gap to its end meanwhile
-    editor.run("view.player.video.playbackRate = 0.0625")
+    editor.page.wait_for_function("() => view.player.playing && (view.player.video.playbackRate = 0.0625)")
     editor.page.mouse.click(*editor.x(5.0, "original"))
     assert editor.run("[view.player.range.start_s, view.player.range.end_s]") == [
         pytest.approx(5, abs=0.02),
