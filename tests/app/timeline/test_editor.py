@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from annotations.records import Edit
 from app.timeline import mount_assets
+from tests.app.timeline.editor_page import PATIENCE_MS
 from tests.app.timeline.harness import serving
 
 pytestmark = pytest.mark.browser
@@ -57,6 +58,7 @@ def sheet(chromium: Browser) -> Iterator[Page]:
     app.get("/", response_class=HTMLResponse)(lambda: "<!doctype html><title>modules</title>")
     with serving(app) as url:
         page = chromium.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(url)
         yield page
         page.close()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.app.timeline.editor_page import CLOCK, EditorPage
+from tests.app.timeline.editor_page import CLOCK, PATIENCE_MS, EditorPage
 
 pytestmark = pytest.mark.browser
 
@@ -40,6 +40,7 @@ GRABBER = (
 @pytest.fixture(scope="module")
 def page(chromium: Browser, address: str) -> Iterator[Page]:
     context = chromium.new_context()
+    context.set_default_timeout(PATIENCE_MS)
     sheet = context.new_page()
     sheet.goto(address)
     yield sheet

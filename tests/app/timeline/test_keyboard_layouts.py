@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.app.timeline.editor_page import EditorPage
+from tests.app.timeline.editor_page import PATIENCE_MS, EditorPage
 
 pytestmark = pytest.mark.browser
 
@@ -218,6 +218,7 @@ def test_the_loupe_shows_stills_that_do_not_count_as_exact_where_no_browser_tell
     chromium: Browser, address: str
 ) -> None:
     context = chromium.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     page.add_init_script("delete HTMLVideoElement.prototype.requestVideoFrameCallback")
     page.goto(f"{address}/?item=ready")

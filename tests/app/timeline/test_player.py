@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.app.timeline.editor_page import CLOCK
+from tests.app.timeline.editor_page import CLOCK, PATIENCE_MS
 
 pytestmark = pytest.mark.browser
 
@@ -45,6 +45,7 @@ PLAYER = (
 @pytest.fixture(scope="module")
 def page(chromium: Browser, address: str) -> Iterator[Page]:
     page = chromium.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{address}/ground")
     yield page
     page.close()

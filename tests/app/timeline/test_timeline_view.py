@@ -264,6 +264,7 @@ def test_the_wheel_zooms_at_the_pointer_and_f_fits(screen: Screen) -> None:
     box = screen.box("tokens")
     x = box["x"] + box["width"] * 5.6 / 12
     screen.page.mouse.move(x, box["y"] + 20)
+    expect(screen.page.locator(".tl-tip")).to_be_visible()
     before = screen.page.locator(".tl-tip").inner_text()
     for _ in range(4):
         screen.page.mouse.wheel(0, -200)

@@ -193,6 +193,7 @@ def test_work_goes_on_beside_the_offer_and_ends_it(bench: AnnotateBench, served:
 
 def test_a_finger_does_it_too_on_a_phone(bench: AnnotateBench, served: str, chromium: Browser) -> None:
     context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     sit_down(page, served, annotator_with("original-first"))
     page.wait_for_function("document.querySelector('.tl-root').timeline.editor.item?.model")
@@ -202,6 +203,7 @@ def test_a_finger_does_it_too_on_a_phone(bench: AnnotateBench, served: str, chro
     page.locator(".tl-main").tap()
     page.wait_for_function("!document.querySelector('.tl-video').paused")
     page.locator(".tl-main").tap()
+    expect(page.locator(".tl-drill-steps li").first).to_have_attribute("data-mark", "done")
     for text in ("1 f ▶", "End edge", "◀ 1 f", "New", "Undo"):
         thumb.get_by_text(text, exact=True).tap()
     page.locator(".tl-choices button:enabled", has_text="Model").tap()
