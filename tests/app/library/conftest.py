@@ -10,6 +10,7 @@ import pytest
 from app.ground.examples import SHIPPED
 from app.ground.service import ground_with_engine
 from app.media.clips import draw_strip, prepare_clip
+from tests.app.annotating import until
 from tests.app.conftest import RunningApp
 
 RED = "a red circle is on screen"
@@ -44,7 +45,10 @@ def serve_rushes(serve: Callable[..., RunningApp], engine: Any, rushes: Path) ->
             draw=draw_strip,
             libraries=[rushes],
         )
-        running.app.state.library.refresh()
+        # It encodes them by itself; beside a second thread's, its line would go back once more.
+        until(
+            running.app.state.library.statuses, lambda states: not any(state.is_indexing for state in states)
+        )
         return running
 
     return start

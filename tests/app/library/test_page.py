@@ -72,7 +72,8 @@ def test_a_folder_is_asked_and_a_moment_opened(page: Any, serve_rushes: Callable
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 844})
     expect(cards.first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # What is drawn is drawn anew for another width a little later.
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
     picture(page, "phone")
     page.get_by_label("One clip").check()
     expect(page.locator("#ground-ranked")).to_be_hidden()
