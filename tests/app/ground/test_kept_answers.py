@@ -55,6 +55,7 @@ def test_answers_stay_and_can_be_shared_and_taken_away(
     ask(page, "a purple square")
     expect(status(page)).to_contain_text("nothing was decoded or encoded again")
     assert len(running.engine.encoded) == 1
+    expect(page.locator("#ground-cancel")).to_be_disabled()  # the run has said its last
 
     earlier.get_by_role("button", name="a yellow square").click()
     expect(moment).to_be_visible()
