@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,8 @@ def talk(
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_client_is_shown_one_tool_and_calls_it(serve: Callable[..., RunningApp], clip: Path) -> None:
     running = serve()
-    uploaded = httpx.post(
-        f"{running.url}/gradio_api/upload", files={"files": ("clip.mp4", clip.read_bytes())}
-    ).json()
+    http = httpx.Client(base_url=running.url, timeout=300)
+    uploaded = http.post("/gradio_api/upload", files={"files": ("clip.mp4", clip.read_bytes())}).json()
     calls = [
         {"video": data_url(clip.read_bytes()), "query": "a yellow square"},
         {"video": uploaded[0], "query": "a purple dog"},
@@ -65,21 +65,19 @@ def test_a_client_is_shown_one_tool_and_calls_it(serve: Callable[..., RunningApp
     assert "is not a video" in messages[2]
     assert "'video' is a required property" in messages[3]
     # Nothing of Gradio's own server, and no other way of the transport.
-    assert httpx.get(f"{running.url}/mcp").status_code == 405
-    assert httpx.get(f"{running.url}/gradio_api/mcp/schema").status_code == 404
-    assert httpx.post(f"{running.url}/gradio_api/mcp/", json={}).status_code == 404
-    assert (
-        httpx.post(f"{running.url}/mcp", content=b"x", headers={"content-type": "text/plain"}).status_code
-        == 415
-    )
+    assert http.get("/mcp").status_code == 405
+    assert http.get("/gradio_api/mcp/schema").status_code == 404
+    assert http.post("/gradio_api/mcp/", json={}).status_code == 404
+    assert http.post("/mcp", content=b"x", headers={"content-type": "text/plain"}).status_code == 415
     accept = {"accept": "application/json, text/event-stream"}
     json_type = {**accept, "content-type": "application/json"}
     for content in (b'{"jsonrpc": "2.0", "id": 1, "method": "\xff"}', b"{", b'{"id": NaN}'):
-        refusal = httpx.post(f"{running.url}/mcp", content=content, headers=json_type)
+        refusal = http.post("/mcp", content=content, headers=json_type)
         assert refusal.status_code == 400
         assert refusal.json()["error"].endswith(("Send one JSON text in UTF-8.", "Send a finite one."))
     for forged in ({}, [], {"jsonrpc": "2.0", "method": 1}):
-        assert httpx.post(f"{running.url}/mcp", json=forged, headers=accept).status_code == 400
+        assert http.post("/mcp", json=forged, headers=accept).status_code == 400
+    http.close()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -88,10 +86,11 @@ def test_a_session_is_the_clients_key(serve: Callable[..., RunningApp], clip: Pa
     running = serve(authenticator=Authenticator(anonymous=False, local=False, accounts=people.accounts))
     request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     accept = {"accept": "application/json, text/event-stream"}
-    assert httpx.post(f"{running.url}/mcp", json=request, headers=accept).status_code == 401
+    ask = partial(httpx.post, f"{running.url}/mcp", json=request, timeout=300)
+    assert ask(headers=accept).status_code == 401
     token = people.token("vera")
     call = {"video": data_url(clip.read_bytes()), "query": "a yellow square"}
     _, (result,) = talk(running.url, headers={"authorization": f"Bearer {token}"}, calls=[call])
     assert not result.isError
     cookie = {"cookie": f"{SESSION_COOKIE}={token}"}
-    assert httpx.post(f"{running.url}/mcp", json=request, headers={**accept, **cookie}).status_code == 200
+    assert ask(headers={**accept, **cookie}).status_code == 200

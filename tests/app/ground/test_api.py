@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.app.people import Clock
 
 gradio_client = pytest.importorskip("gradio_client")
 pytestmark = pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")  # gradio 6.31 on pandas 3
+PATIENCE_S = 300
 INCIDENT = re.compile(r"incident [0-9a-f]{8}")
 
 
@@ -48,7 +50,9 @@ def running(module_app: RunningApp, clock: Clock) -> RunningApp:
 
 
 def client_of(running: RunningApp) -> Any:
-    return gradio_client.Client(running.url, verbose=False, analytics_enabled=False)
+    return gradio_client.Client(
+        running.url, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": PATIENCE_S}
+    )
 
 
 def ground(client: Any, clip: Path, query: str, **settings: Any) -> dict[str, Any]:
@@ -98,7 +102,7 @@ def test_the_endpoints_are_described(running: RunningApp) -> None:
     assert everywhere == ["folder", "query"]
     names = [parameter["parameter_name"] for parameter in described["/ground"]["parameters"]]
     assert names == ["video", "query", "token_budget", "allocator", "step_s", "n_best"]
-    assert httpx.get(f"{running.url}/status").json() == {
+    assert httpx.get(f"{running.url}/status", timeout=PATIENCE_S).json() == {
         "state": "ready",
         "message": "fake-engine is ready.",
         "model_id": "fake-engine",
@@ -185,11 +189,11 @@ def test_a_break_is_an_incident_and_nothing_else(
 
 def call(running: RunningApp, data: list[Any]) -> str:
     """What a program without gradio_client gets back."""
-    response = httpx.post(f"{running.url}/gradio_api/call/ground", json={"data": data})
+    response = httpx.post(f"{running.url}/gradio_api/call/ground", json={"data": data}, timeout=PATIENCE_S)
     if response.status_code != 200:
         return response.text
     event = response.json()["event_id"]
-    return httpx.get(f"{running.url}/gradio_api/call/ground/{event}", timeout=300).text
+    return httpx.get(f"{running.url}/gradio_api/call/ground/{event}", timeout=PATIENCE_S).text
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "pyproject.toml", "{home}/cqvh.sqlite3", "../../etc/passwd"])
@@ -229,7 +233,8 @@ def test_an_address_is_not_fetched(running: RunningApp) -> None:
 def test_server_files_are_not_served(running: RunningApp) -> None:
     running.home.database.write_text("secret")
     for path in ("/etc/passwd", str(running.home.database), str(Path("pyproject.toml").absolute())):
-        assert httpx.get(f"{running.url}/gradio_api/file={path}").status_code in (403, 404)
+        answer = httpx.get(f"{running.url}/gradio_api/file={path}", timeout=PATIENCE_S)
+        assert answer.status_code in (403, 404)
 
 
 def test_an_upload_above_the_limit_is_refused(serve: Callable[..., RunningApp], tmp_path: Path) -> None:
@@ -237,16 +242,16 @@ def test_an_upload_above_the_limit_is_refused(serve: Callable[..., RunningApp], 
     enormous = tmp_path / "enormous.mp4"
     enormous.write_bytes(b"\0" * 300_000)
     with enormous.open("rb") as file:
-        answer = httpx.post(f"{running.url}/gradio_api/upload", files={"files": file})
+        answer = httpx.post(f"{running.url}/gradio_api/upload", files={"files": file}, timeout=PATIENCE_S)
     assert answer.status_code == 413
-    assert httpx.get(f"{running.url}/status").json()["state"] == "ready"
+    assert httpx.get(f"{running.url}/status", timeout=PATIENCE_S).json()["state"] == "ready"
 
 
 def test_a_model_that_is_still_loading_is_said(serve: Callable[..., RunningApp], clip: Path) -> None:
     gate = threading.Event()
     running = serve(engines=EngineProvider(lambda: gate.wait(300)))
     try:
-        assert httpx.get(f"{running.url}/status").json()["state"] == "loading"
+        assert httpx.get(f"{running.url}/status", timeout=PATIENCE_S).json()["state"] == "loading"
         assert "loading" in error_of(client_of(running), clip, "a square")
     finally:
         gate.set()
@@ -256,7 +261,8 @@ def test_one_visitor_cannot_use_anothers_clip_or_context(
     serve: Callable[..., RunningApp], clip: Path
 ) -> None:
     running = serve(anonymous=True)
-    with httpx.Client(base_url=running.url) as alice, httpx.Client(base_url=running.url) as bob:
+    browser = partial(httpx.Client, base_url=running.url, timeout=PATIENCE_S)
+    with browser() as alice, browser() as bob:
         alice.get("/status")
         bob.get("/status")
         with clip.open("rb") as file:
@@ -272,7 +278,7 @@ def test_one_visitor_cannot_use_anothers_clip_or_context(
 
 def _text(client: httpx.Client, name: str, data: list[Any]) -> str:
     event = client.post(f"/gradio_api/call/{name}", json={"data": data}).json()["event_id"]
-    return client.get(f"/gradio_api/call/{name}/{event}", timeout=300).text
+    return client.get(f"/gradio_api/call/{name}/{event}").text
 
 
 def _result(client: httpx.Client, name: str, data: list[Any]) -> dict[str, Any]:

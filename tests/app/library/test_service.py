@@ -105,9 +105,11 @@ def test_a_closed_service_encodes_nothing(library: LibraryService, engine: Any, 
 @pytest.mark.slow
 def test_programs_ask_a_folder_by_its_name(serve_rushes: Callable[[], RunningApp], tmp_path: Path) -> None:
     running = serve_rushes()
-    folders = httpx.get(f"{running.url}/library").json()["folders"]
+    folders = httpx.get(f"{running.url}/library", timeout=300).json()["folders"]
     assert [(folder["name"], folder["ready"]) for folder in folders] == [("rushes", 2)]
-    client = gradio_client.Client(running.url, verbose=False, analytics_enabled=False)
+    client = gradio_client.Client(
+        running.url, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": 300}
+    )
     answer = client.predict(folder="rushes", query=RED, api_name="/ask_library")
     assert answer["result"] == "moments"
     assert answer["moments"][0]["clip"] == "plain.mp4"
