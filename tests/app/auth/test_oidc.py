@@ -386,7 +386,7 @@ def test_a_person_signs_in_with_the_button_in_a_browser(
     badge = page.locator(".nav-holder .tempo-account")
     badge.get_by_role("link", name="grace, your account").click()
     page.get_by_role("heading", name="Your account").wait_for()
-    assert "by single sign-on" in page.content()
+    page.get_by_text("by single sign-on").wait_for()
     assert page.get_by_label("Present password").count() == 0
     page.goto(running.url)
     badge.get_by_role("button", name="Sign out").click()
