@@ -49,7 +49,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed_three_times(tmp_
 
 
 def test_a_backup_under_load_holds_what_was_acknowledged_before(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--light", "--annotators=6", "--visitors=2", "--minutes=0.15", "--pace=0.3", "--rows=60"]
+    options = ["--light", "--annotators=6", "--visitors=2", "--minutes=0.15", "--pace=0.3", "--rows=200"]
     main(["load", *options, "--json"])
     report = json.loads(capsys.readouterr().out)
     # Who waits how long is for a machine of one's own; what is stored is the same everywhere.
@@ -68,7 +68,7 @@ def test_a_full_disk_is_told_and_work_goes_on_when_there_is_room(
     if mounting.returncode:
         pytest.skip("needs to mount a small disk, which root may do here and elsewhere nobody")
     subprocess.run(["umount", str(tmp_path)], check=True)
-    options = ["--light", "--annotators=6", "--visitors=0", "--minutes=0.4", "--pace=0.3", "--rows=60"]
+    options = ["--light", "--annotators=6", "--visitors=0", "--minutes=0.4", "--pace=0.3", "--rows=200"]
     main(["load", *options, "--full-disk", "--json"])
     report = json.loads(capsys.readouterr().out)
     assert [problem for problem in report["problems"] if "memory" not in problem] == []
