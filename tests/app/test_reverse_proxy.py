@@ -127,7 +127,9 @@ def test_a_clip_is_uploaded_and_asked_about_through_the_proxy(site: Site, tmp_pa
     clip = write_clip(tmp_path / "clip.mp4")
     while httpx.get(f"{site.url}/status", timeout=300).json()["state"] == "loading":
         time.sleep(0.2)
-    client = gradio_client.Client(f"{site.url}/", verbose=False, analytics_enabled=False)
+    client = gradio_client.Client(
+        f"{site.url}/", verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": 300}
+    )
     answer = client.predict(
         video=gradio_client.handle_file(clip), query="a red circle appears", api_name="/ground"
     )

@@ -156,7 +156,9 @@ def test_bad_files_are_explained_and_the_app_stays_up(
     serve: Callable[..., RunningApp], clip: Path, tmp_path: Path
 ) -> None:
     running = serve(prepare=prepare_clip, draw=draw_strip)
-    client = gradio_client.Client(running.url, verbose=False, analytics_enabled=False)
+    client = gradio_client.Client(
+        running.url, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": 300}
+    )
     for kind, path in bad_files(tmp_path).items():
         with pytest.raises(gradio_client.exceptions.AppError) as caught:
             client.predict(video=gradio_client.handle_file(path), query="a square", api_name="/ground")
