@@ -139,7 +139,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The folder's configuration. Raises CheckpointError when it is missing, damaged, of no family that runs here, or
     of weights that are stored in a way that is not read here."""
     gguf_files = sorted(path.name for path in folder.glob("*.gguf"))
-    if gguf_files and not (folder / "config.json").is_file():
+    if gguf_files and not any(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{folder} holds GGUF weights ({gguf_files[0]}), which llama.cpp reads. Name the checkpoint that they were "
             "made from; it is stored in NF4 here when it is loaded."

@@ -17,6 +17,7 @@ from tempo_core.moments import Moment
 from tests.app.annotating import until
 from tests.app.conftest import RunningApp
 from tests.app.fakes import FakeAnswer, FakeEngine
+from tests.bad_checkpoints import bad_checkpoint
 from tests.fake_hub import FakeHub, serve_hub
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -127,6 +128,28 @@ def test_a_download_that_is_cut_and_cancelled_goes_on_and_is_served(
     fieldset.get_by_label("grounder", exact=True).check()
     store = running.app.state.models.store
     until(lambda: store.proposers("cooking"), lambda names: names == {"grounder"})
+
+
+def test_folders_that_cannot_run_are_told_one_by_one_and_the_served_model_answers(
+    page: Any, running: RunningApp, clip: Path, tmp_path: Path
+) -> None:
+    page.goto(f"{running.url}/models")
+    expect(page.get_by_text("fake-engine is ready.")).to_be_visible(timeout=SLOW_MS)
+    for kind in ("custom code", "pickle", "gptq", "gguf", "unknown type", "mixture of experts"):
+        folder = tmp_path / kind.replace(" ", "-")
+        words = bad_checkpoint(kind, SHIPPED, folder)
+        page.get_by_label("A folder on the server").first.fill(str(folder))
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible(timeout=SLOW_MS)
+        answer = page.request.post(f"{running.url}/models/api/folders", data={"path": str(folder)})
+        assert answer.status == 400
+        assert words in answer.json()["error"]
+    page.goto(running.url)
+    page.locator("#ground-clip input[type=file]").set_input_files(str(clip))
+    expect(page.locator("#ground-clip video")).to_be_visible(timeout=SLOW_MS)
+    page.locator("#ground-query textarea").fill("a red square")
+    page.locator("#ground-ask").click()
+    expect(page.locator("#ground-result")).to_contain_text("fake-engine", timeout=SLOW_MS)
 
 
 def test_two_models_answer_about_one_clip_and_one_is_served_while_a_question_waits(

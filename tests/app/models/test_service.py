@@ -17,6 +17,7 @@ import pytest
 from annotations.rows import Row
 from annotations.store import Store
 from app.auth.users import GRANTS, LOCAL_USER, Role
+from app.build import load_engine
 from app.ground.engines import EngineProvider
 from app.ground.service import GroundingService, ModelFailure, Outcome, Question, Settings
 from app.ground.view import done_line
@@ -29,6 +30,7 @@ from tempo_core.errors import CheckpointError, InputError, MemoryShortage
 from tempo_core.hub import Hub
 from tempo_core.vocabulary import read_vocabulary
 from tests.app.fakes import FakeEngine, fake_ground, light_draw, light_prepare, write_clip
+from tests.bad_checkpoints import BAD_CHECKPOINTS, bad_checkpoint
 from tests.fake_hub import FakeHub, serve_hub
 from train.shapeworld.clips import write_frames
 
@@ -208,6 +210,28 @@ def test_another_model_is_served_and_one_that_cannot_be_loaded_leaves_the_served
     service.serve("tempo-tiny")
     assert service.engines.wait(300)
     assert service.served()["name"] == "tempo-tiny"
+
+
+@pytest.mark.parametrize("kind", BAD_CHECKPOINTS)
+def test_a_checkpoint_that_cannot_run_is_one_message_and_the_served_model_goes_on(
+    service: ModelsService, tmp_path: Path, kind: str
+) -> None:
+    """By the folder that is added, or where that tells it only then, by the load."""
+    words = bad_checkpoint(kind, SHIPPED, tmp_path / "model")
+    service._load = partial(load_engine, tmp_path / "adapters")
+    served = service.engines.get()
+    try:
+        service.add_folder(str(tmp_path / "model"))
+    except CheckpointError as error:
+        problem = str(error)
+    else:
+        service.serve("model")
+        assert service.engines.wait(300)
+        problem = service.served()["problem"]
+    assert words in problem
+    assert "\n" not in problem
+    assert service.engines.get() is served
+    assert (service.served()["name"], service.served()["state"]) == ("tempo-tiny", "ready")
 
 
 def test_offered_models_are_remembered(service: ModelsService, tmp_path: Path) -> None:
