@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from tempo_core.errors import Cancelled, CheckpointError
 from tempo_core.families import family_of
@@ -245,10 +246,11 @@ def token_logits(model: Any, hidden: torch.Tensor, tokens: Sequence[int] | None 
     """Logits float32[B, V] after hidden states [B, W]. `tokens` are the ids whose logits are read (None: all).
 
     A CPU rounds the logits of a model in bfloat16 to 8 bits, too few to tell an answer's tokens apart. There those of
-    `tokens` are computed in float32, and all others are -inf.
+    `tokens` are computed in float32, and all others are -inf; a head with an adapter is called as it is.
     """
     head = model.lm_head
-    if tokens is None or hidden.device.type != "cpu" or hidden.dtype != torch.bfloat16:
+    is_rounded = hidden.device.type == "cpu" and hidden.dtype == torch.bfloat16
+    if tokens is None or not is_rounded or type(head) is not nn.Linear:
         return head(hidden).float()
     ids = torch.tensor(tokens)
     logits = torch.full((len(hidden), head.out_features), -torch.inf)

@@ -1,5 +1,6 @@
 """NF4 in bfloat16 on a CPU, against bitsandbytes' own layers in float32: layers, families, training."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,25 @@ def test_the_logits_of_an_answers_tokens_are_not_rounded(
     torch.testing.assert_close(logits[:, [7, 300]], expected)
     assert torch.isinf(logits[:, 8:300]).all()
     assert torch.isfinite(token_logits(model, hidden)).all()
+
+
+@needs_bfloat16
+def test_an_adapter_of_the_head_changes_the_logits_of_an_answers_tokens(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = _load(checkpoint, monkeypatch, packed=True).loaded.model
+    hidden = torch.randn(2, model.config.get_text_config().hidden_size).bfloat16()
+    with torch.no_grad():
+        before = token_logits(model, hidden, [7, 300])[:, [7, 300]]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft warns of tied embeddings
+            get_peft_model(model, LoraConfig(r=4, target_modules=["lm_head"]))
+        model.lm_head.lora_B["default"].weight.normal_(std=0.5)
+        after = token_logits(model, hidden, [7, 300])[:, [7, 300]]
+        torch.testing.assert_close(after, model.lm_head(hidden)[:, [7, 300]].float())
+    assert float((after - before).abs().max()) > 0.1
 
 
 @needs_bfloat16
