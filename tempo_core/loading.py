@@ -401,7 +401,8 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
     """The PeftModel of a model and an adapter folder that `check_adapter` passed, its layers unmerged.
 
     Layers are those that the adapter has tensors for, whatever its `target_modules` say; names from before
-    transformers 4.52 are understood. Raises CheckpointError when a tensor finds no layer or does not fit it.
+    transformers 4.52 are understood. Raises CheckpointError when a tensor finds no layer or does not fit it, and for an
+    adapter that changes nothing, unless it is `trainable`: training begins so.
     """
     from peft import LoraConfig, PeftModel, set_peft_model_state_dict
     from peft.utils.other import get_pattern_key
@@ -476,6 +477,8 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
                         f"matrices of {stored!r} have {matrix_ranks[0]} and {matrix_ranks[1]}. Copy both files of one "
                         "adapter."
                     )
+            if not trainable:
+                _check_effect(folder, tensors, config.alpha_pattern)
             config.target_modules = sorted(stored_names)
             config.exclude_modules = config.layers_to_transform = config.layers_pattern = None
             config.inference_mode = not trainable
@@ -488,6 +491,23 @@ def attach_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:
             f"The adapter {folder} does not fit its own {ADAPTER_CONFIG}: {result.unexpected_keys[0]!r} is left over."
         )
     return peft_model
+
+
+def _check_effect(folder: Path, tensors: dict[str, torch.Tensor], alphas: dict[str, float]) -> None:
+    """Raise CheckpointError for an adapter with which every answer is the base's; `alphas` by layer."""
+    if not any(alphas.values()):
+        raise CheckpointError(
+            f"The adapter {folder} changes nothing: lora_alpha is 0 in {ADAPTER_CONFIG}. Write the number there that "
+            "it was trained with, or leave the adapter out."
+        )
+    for layer, alpha in alphas.items():
+        matrices = [tensors[f"base_model.model.{layer}.lora_{letter}.weight"] for letter in "AB"]
+        if alpha and all(matrix.any() for matrix in matrices):
+            return
+    raise CheckpointError(
+        f"The adapter {folder} changes nothing: of each layer one of its two matrices is zero, as before training. "
+        "Train it first, or leave the adapter out."
+    )
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tempo_core.checkpoint import find_adapter, find_checkpoint, fingerprint
 from tempo_core.defaults import GroundingDefaults, read_defaults
 from tempo_core.errors import CheckpointError, InputError
-from tempo_core.loading import load_model, read_normaliser, return_freed_memory
+from tempo_core.loading import attach_adapter, load_model, read_normaliser, return_freed_memory
 from tempo_core.memory import plan, quantisable_layers
 from tests.tempo_core.conftest import make_video
 
@@ -677,9 +677,11 @@ def _logits(checkpoint: Path, adapter: Path) -> torch.Tensor:
         ({"r": "4"}, "'r' is '4'; it must be a number"),
         ({"lora_alpha": "8"}, "'lora_alpha' is '8'; it must be a number"),
         ({"r": 0}, "has rank 0 by adapter_config.json"),
+        ({"lora_alpha": 0}, "changes nothing: lora_alpha is 0 in adapter_config.json. Write the number"),
+        ({"alpha_pattern": {"q_proj": 0, "up_proj": 0.0}}, "changes nothing: lora_alpha is 0"),
     ],
 )
-def test_a_rank_that_is_not_the_matrices_is_named(
+def test_a_rank_or_alpha_that_cannot_be_meant_is_named(
     checkpoint: Path, adapter: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     other = _renamed(adapter, tmp_path / "other", str, **change)
@@ -741,8 +743,20 @@ LANGUAGE = "base_model.model.model.language_model."
             lambda tensors: {name: tensor * float("nan") for name, tensor in tensors.items()},
             "not finite",
         ),
+        (
+            lambda tensors: {
+                name: tensor * 0 if "lora_B" in name else tensor for name, tensor in tensors.items()
+            },
+            "changes nothing: of each layer one of its two matrices is zero.* Train it first",
+        ),
+        (
+            lambda tensors: {
+                name: tensor * 0 if "lora_A" in name else tensor for name, tensor in tensors.items()
+            },
+            "changes nothing",
+        ),
     ],
-    ids=["twice", "embedding", "convolution", "whole-weight", "unequal-ranks", "nan"],
+    ids=["twice", "embedding", "convolution", "whole-weight", "unequal-ranks", "nan", "untrained", "no-a"],
 )
 def test_matrices_that_cannot_be_used_as_they_are_are_named(
     checkpoint: Path, adapter: Path, tmp_path: Path, change: Any, message: str
@@ -750,6 +764,31 @@ def test_matrices_that_cannot_be_used_as_they_are_are_named(
     other = _with_tensors(adapter, tmp_path / "other", change)
     with pytest.raises(CheckpointError, match=message):
         _load(checkpoint, adapter=other)
+
+
+def test_training_goes_on_from_an_adapter_that_changes_nothing_yet(
+    checkpoint: Path, adapter: Path, tmp_path: Path
+) -> None:
+    def untrained(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: tensor * 0 if "lora_B" in name else tensor for name, tensor in tensors.items()}
+
+    other = _with_tensors(adapter, tmp_path / "other", untrained)
+    model = attach_adapter(_load(checkpoint).model, other, trainable=True)
+    assert any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_an_adapter_that_changes_one_layer_alone_is_loaded(
+    checkpoint: Path, adapter: Path, tmp_path: Path
+) -> None:
+    def mostly_untrained(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        kept = max(name for name in tensors if "lora_B" in name)
+        return {
+            name: tensor * 0 if "lora_B" in name and name != kept else tensor
+            for name, tensor in tensors.items()
+        }
+
+    other = _with_tensors(adapter, tmp_path / "other", mostly_untrained)
+    assert _load(checkpoint, adapter=other).adapter == other
 
 
 def test_half_an_adapter_is_refused(checkpoint: Path, adapter: Path, tmp_path: Path) -> None:
