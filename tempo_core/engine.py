@@ -110,7 +110,8 @@ class Answer:
     """Of a film, the windows that were looked at in the order of looking; none for a clip in one piece."""
     passes: list[dict[str, Any]] = field(default_factory=list)
     """Of a clip that was looked at twice: the whole clip in segments with those that were named, and the window. Each
-    has start_s, end_s, text, frames and tokens; the first also segments, and its text's probability."""
+    has start_s, end_s, text, frames and tokens; the first also segments, and its text's probability; the window also
+    stamps, its `stamp_records`."""
 
     @property
     def is_understood(self) -> bool:

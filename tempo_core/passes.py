@@ -282,6 +282,7 @@ def ask_passes(
         "text": answer.text,
         "frames": len(fine.frame_times_s),
         "tokens": int(fine.allocation.tokens.sum()),
+        "stamps": fine.stamp_records,
     }
     over_s = engine.protocol.first_pass.over_s if engine.protocol.first_pass else 0.0
     note = (

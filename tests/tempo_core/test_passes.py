@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 import torch
 
+from tempo_core.conformance import unit_hash
 from tempo_core.decoding import feed, share_cache
 from tempo_core.engine import Answer, Engine, encode_file, ground, load_engine
 from tempo_core.grammar import GrammarState
 from tempo_core.library.contexts import is_storable
-from tempo_core.passes import SegmentGrammar, TwoPassContext, choose_segments, segment_ids
+from tempo_core.passes import (
+    SegmentGrammar,
+    TwoPassContext,
+    choose_segments,
+    sample_second_pass,
+    segment_ids,
+)
 from tempo_core.protocols import protocol_named
 from tempo_core.protocols.base import prompt_ids
 from tempo_core.video import sample
@@ -201,6 +208,21 @@ def test_both_passes_are_in_the_answer(twice: Engine, context: TwoPassContext, l
     assert (again.moments, again.passes) == (answer.moments, answer.passes)
     assert isinstance(second, TwoPassContext)
     assert [record["stamp"] for record in context.stamp_records] == context.timeline.stamps
+
+
+def test_the_windows_stamps_are_true_times_of_hashed_frames(
+    twice: Engine, context: TwoPassContext, long_clip: Path
+) -> None:
+    window = json.loads(json.dumps(twice.ask(context, QUERY).to_dict()))["passes"][1]
+    video = sample_second_pass(twice.protocol, long_clip, context.info, (window["start_s"], window["end_s"]))
+    units = twice.protocol.timeline(video.times_s, video.end_s).units
+    assert len(video.times_s) == window["frames"]
+    for record, unit in zip(window["stamps"], units, strict=True):
+        time_s = float(np.mean(video.times_s[list(unit)]))
+        assert record["time_s"] == pytest.approx(time_s)
+        assert window["start_s"] - 0.25 <= time_s <= window["end_s"] + 0.25
+        assert float(re.findall(r"[\d.]+(?= seconds)", record["stamp"])[0]) == pytest.approx(time_s, abs=0.1)
+        assert record["sha256"] == unit_hash(video, unit)
 
 
 def test_a_clip_is_looked_at_once_where_it_is_short_or_a_rate_is_named(
