@@ -318,7 +318,7 @@ def serve(
         from app.build import build_app
         from app.ground.engines import EngineProvider
         from app.http.operations import set_up_logging
-        from app.models.service import model_name
+        from app.models.service import ENDPOINT, model_name
         from app.training.service import ModelSelection
         from tempo_core.sandbox import unbound_parts
 
@@ -355,7 +355,7 @@ def serve(
 
         studio = build_app(
             engines=EngineProvider(
-                load, name="endpoint" if endpoint is not None else model_name(checkpoint), on_failure=give_up
+                load, name=ENDPOINT if endpoint is not None else model_name(checkpoint), on_failure=give_up
             ),
             home=tempo_home,
             authenticator=authenticator,

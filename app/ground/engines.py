@@ -57,6 +57,8 @@ class EngineProvider:
         self, load: Load, *, name: str = "", on_failure: Callable[[Exception], None] | None = None
     ) -> None:
         self._load, self._on_failure = load, on_failure
+        self.first_name, self.first_load = name, load
+        """The model that the app was started with."""
         self.name = name
         """What the served model is called on the Models page."""
         self.loading: str | None = None

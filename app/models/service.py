@@ -1,6 +1,7 @@
 """Which models there are and what is here of them, downloads, the served model, and models that visitors may choose.
 
-A model goes by one name everywhere: `tempo-tiny`, its hub name, or the name of a folder of one's own. Paths stay here.
+A model goes by one name everywhere: `tempo-tiny`, its hub name, the name of a folder of one's own, or `endpoint`. Paths
+stay here.
 """
 
 import logging
@@ -32,6 +33,8 @@ from tempo_core.vocabulary import read_vocabulary
 logger = logging.getLogger(__name__)
 
 SHIPPED_NAME = SHIPPED.name
+ENDPOINT = "endpoint"
+"""The name of a model behind a server that the app was started with: it has no folder, and no folder gets its name."""
 OWNER = "downloads"
 """Whose share of the queue downloads use: they belong to the installation and not to whoever began them."""
 
@@ -126,7 +129,13 @@ class ModelsService:
         with self._lock:
             # one that failed is on the page until it is removed, or begun again
             downloads = list(self._downloads)
-        names = [*names, *self._started, *downloads, *(grounder.name for grounder in KNOWN)]
+        names = [
+            *names,
+            self.engines.first_name,
+            *self._started,
+            *downloads,
+            *(grounder.name for grounder in KNOWN),
+        ]
         return list(dict.fromkeys(name for name in names if name))
 
     def _row(self, name: str, settings: ModelSettings) -> dict[str, Any]:
@@ -185,7 +194,7 @@ class ModelsService:
             else "downloading"
             if download is not None and download.is_running
             else "here"
-            if folder is not None
+            if folder is not None or self._is_endpoint(name)
             else "partial"
             if row["partial_bytes"]
             else "absent"
@@ -222,6 +231,13 @@ class ModelsService:
         ):
             return None
         return self.hub.cached(name)
+
+    def is_here(self, name: str, settings: ModelSettings | None = None) -> bool:
+        """Whether a model can be served without a download."""
+        return self._is_endpoint(name) or self.find(name, settings) is not None
+
+    def _is_endpoint(self, name: str) -> bool:
+        return name == ENDPOINT == self.engines.first_name
 
     def start_download(self, user: User, name: str) -> Download:
         """Begin to fetch a hub name, or go on with it. Raises InputError, Busy."""
@@ -296,7 +312,7 @@ class ModelsService:
         def added(settings: ModelSettings) -> ModelSettings:
             nonlocal name
             same = [old for old, other in settings.folders.items() if other == str(folder)]
-            names = set(self.names(settings))
+            names = {*self.names(settings), ENDPOINT}
             name = same[0] if same else name
             number = 2
             while not same and name in names:
@@ -341,6 +357,8 @@ class ModelsService:
 
     def loader(self, name: str, *, four_bit: bool = True) -> Callable[[], Any]:
         """What loads a model that is here. Raises InputError when it is not."""
+        if self._is_endpoint(name):
+            return self.engines.first_load
         folder = self.find(name)
         if folder is None:
             raise InputError(f"{name[:120]} is not on this machine. Download it first.")
@@ -355,13 +373,11 @@ class ModelsService:
         """Models that visitors may choose beside the served one: offered, and on this machine."""
         settings = self.settings.read()
         return [
-            name
-            for name in settings.offered
-            if name != self.engines.name and self.find(name, settings) is not None
+            name for name in settings.offered if name != self.engines.name and self.is_here(name, settings)
         ]
 
     def knowledge(self, name: str) -> Knowledge | None:
-        """What an offered model's own files say that it knows; None where it is not here, or its list of words is
+        """What an offered model's own files say that it knows; None where it has no files here, or its list of words is
         damaged: whoever chooses it is told, and no other question is stopped by it.
         """
         folder = self.find(name)
@@ -375,7 +391,7 @@ class ModelsService:
 
     def offer(self, name: str, *, is_offered: bool) -> None:
         """Let visitors choose a model, or no longer. Raises InputError when it is not here."""
-        if is_offered and self.find(name) is None:
+        if is_offered and not self.is_here(name):
             raise InputError(f"{name[:120]} is not on this machine. Download it first.")
         self.settings.change(lambda settings: with_offered(settings, name, is_offered=is_offered))
 

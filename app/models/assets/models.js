@@ -208,7 +208,8 @@ function drawRow(row, overview) {
   parts.download.disabled = overview.hub.is_offline;
   say(parts.download, row.state === "partial" ? "Go on" : "Download");
   parts.cancel.hidden = !isRunning;
-  parts.serve.hidden = parts.precision.hidden = row.state !== "here" || !mayAdminister;
+  parts.serve.hidden = row.state !== "here" || !mayAdminister;
+  parts.precision.hidden = parts.serve.hidden || !row.nf4_bytes;
   parts.serve.disabled = Boolean(overview.served.loading);
   parts.remove.hidden = !mayAdminister || !row.can_remove || ["served", "loading"].includes(row.state);
   parts.offer.hidden = !isHere || !mayAdminister;

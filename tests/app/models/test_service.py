@@ -234,6 +234,35 @@ def test_a_checkpoint_that_cannot_run_is_one_message_and_the_served_model_goes_o
     assert (service.served()["name"], service.served()["state"]) == ("tempo-tiny", "ready")
 
 
+def test_the_endpoint_that_the_app_was_started_with_is_served_again(
+    service: ModelsService, tmp_path: Path
+) -> None:
+    asked = FakeEngine()
+    asked.model_id = "behind@http://127.0.0.1/endpoint"
+    service.engines = EngineProvider.of(asked, name="endpoint")
+    for name, model_id in (("tempo-tiny", "tempo-tiny@0/nf4"), ("endpoint", asked.model_id)):
+        service.serve(name)
+        assert service.engines.wait(300)
+        assert (service.served()["name"], service.served()["model_id"]) == (name, model_id)
+        assert row_of(service, "endpoint")["state"] == ("served" if name == "endpoint" else "here")
+    service.serve("tempo-tiny")
+    assert service.engines.wait(300)
+    # a folder of that name is another model
+    assert service.add_folder(str(shutil.copytree(SHIPPED, tmp_path / "endpoint"))) == "endpoint-2"
+    service.offer("endpoint", is_offered=True)
+    assert "endpoint" in service.offered()
+    assert service.knowledge("endpoint") is None
+    assert service.engines.other("endpoint", service.loader("endpoint")) is asked
+    with pytest.raises(InputError, match="is not among the models that were added"):
+        service.remove("endpoint")
+
+
+def test_an_app_without_an_endpoint_knows_no_model_of_that_name(service: ModelsService) -> None:
+    assert not service.is_here("endpoint")
+    with pytest.raises(InputError, match="endpoint is not on this machine"):
+        service.serve("endpoint")
+
+
 def test_offered_models_are_remembered(service: ModelsService, tmp_path: Path) -> None:
     service.add_folder(str(shutil.copytree(SHIPPED, tmp_path / "good")))
     service.offer("good", is_offered=True)
