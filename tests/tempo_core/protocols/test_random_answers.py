@@ -5,7 +5,9 @@
 asks so many times for each protocol; the suite asks 20 times.
 """
 
+import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,7 +40,7 @@ class RandomModel:
 def test_every_bound_answer_parses(any_tokenizer: Any, name: str) -> None:
     protocol = protocol_named(name)
     rng = np.random.default_rng(NAMES.index(name))
-    spoken = set()
+    named = Counter[str]()
     for seed in range(ANSWERS):
         count = int(rng.integers(2, 40))
         times_s = np.cumsum(rng.uniform(0.1, 3.0, count)).round(3)
@@ -53,5 +55,9 @@ def test_every_bound_answer_parses(any_tokenizer: Any, name: str) -> None:
         moments = protocol.answer.parse(text, timeline, end_s)
         assert bool(moments) == bool(best.state.pairs), text
         assert len(moments) <= len(best.state.pairs)
-        spoken.add(text)
-    assert len(spoken) > ANSWERS / 2, "the answers differ"
+        if moments:
+            named[text] += 1
+    # neither share depends on how many are asked: the share of different sentences falls with every one
+    assert named.total() > ANSWERS / 3, "refusals are not most of it"
+    equal_pairs = sum(math.comb(count, 2) for count in named.values())
+    assert equal_pairs < math.comb(named.total(), 2) / 20, "two answers that name moments are rarely the same"
