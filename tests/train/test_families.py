@@ -15,10 +15,12 @@ from tests.tempo_core.family_checkpoints import ALL, save_checkpoint
 from tests.train.conftest import example_of, sampled
 from tests.train.grpo.plain import assert_equal_gradients, pixel_inputs, plain_logprobs
 from tests.train.grpo.test_group_forward import completions, gradient
+from tests.train.grpo.test_trainer import assert_plain_step
 from train.config import PirGrpoConfig, SftConfig
 from train.data.encoding import Encoded, Encoder
 from train.grpo.group_forward import group_logprobs, pack
 from train.grpo.rollouts import distinct, prefill, sample_group
+from train.grpo.trainer import PirGrpoTrainer
 from train.sft.packing import make_batch, plan_batches
 from train.sft.trainer import SftTrainer, run_sft
 from train.trainer import PrefetchedDataset, adapt, encode_video, unwrapped
@@ -116,6 +118,18 @@ def test_a_groups_gradient_equals_its_plain_twin(family_engine: Engine, family_e
     (-(advantages * plain).sum()).backward()
     torch.testing.assert_close(logprobs, plain, atol=2e-5, rtol=1e-5)
     assert_equal_gradients(fast, gradient(model))
+
+
+def test_a_step_of_practice_equals_its_plain_twin(
+    family_engine: Engine, family_encoder: Encoder, tmp_path: Path
+) -> None:
+    config = PirGrpoConfig(
+        steps=1, groups=1, num_generations=4, rank=4, temperature=0.8, loss_type="dr_grpo", threads=1
+    )
+    trainer = PirGrpoTrainer(_adapted(family_engine), family_encoder, ROWS, config, tmp_path)
+    trainer.create_optimizer_and_scheduler(1)
+    trainer.current_gradient_accumulation_steps = 1
+    assert_plain_step(trainer)
 
 
 def test_sampled_log_probabilities_are_the_forwards(family_engine: Engine, family_encoder: Encoder) -> None:

@@ -1,4 +1,4 @@
-"""A merged checkpoint is what base and adapter are together, for transformers and for us."""
+"""A merged checkpoint, and an adapter in plain peft, are what base and adapter are together for us."""
 
 import json
 import warnings
@@ -12,14 +12,14 @@ from tempo_core.engine import load_engine
 from tempo_core.errors import CheckpointError, InputError
 from tempo_core.families import family_named
 from tests.tempo_core.conftest import make_video
-from tests.tempo_core.family_checkpoints import save_checkpoint
+from tests.tempo_core.family_checkpoints import ALL, save_checkpoint
 from train.__main__ import main
 from train.config import SftConfig
 from train.merging import merge_adapter
 from train.trainer import adapt, save_trained
 
 
-@pytest.fixture(scope="module", params=["qwen2_vl", "qwen3_vl", "qwen3_5"])
+@pytest.fixture(scope="module", params=ALL)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Any:
     """(model_type, base folder, adapter folder)."""
     base = save_checkpoint(tmp_path_factory.mktemp("base"), request.param, tokenizer)
@@ -55,6 +55,25 @@ def test_transformers_alone_computes_what_base_and_adapter_do(trained: Any, tmp_
     scale = float(together.abs().max())
     torch.testing.assert_close(merged / scale, together / scale, atol=1e-5, rtol=0)
     assert float((together - without).abs().max()) > 0.01 * scale
+
+
+def test_plain_peft_computes_what_base_and_adapter_do(trained: Any) -> None:
+    from peft import PeftModel
+
+    model_type, base, adapter = trained
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        bare = family_named(model_type).model_class.from_pretrained(base, dtype=torch.float32).eval()
+        ids = torch.tensor([[300, 301, 302, 303]])
+        with torch.no_grad():
+            without = bare(input_ids=ids).logits
+        plain = PeftModel.from_pretrained(bare, str(adapter)).eval()
+    both = load_engine(base, adapter=adapter, four_bit=False, device="cpu").loaded.model
+    with torch.no_grad():
+        theirs, ours = (model(input_ids=ids).logits for model in (plain, both))
+    scale = float(ours.abs().max())
+    torch.testing.assert_close(theirs / scale, ours / scale, atol=1e-5, rtol=0)
+    assert float((ours - without).abs().max()) > 0.01 * scale
 
 
 def test_a_merged_checkpoint_is_asked_as_its_adapter_was(trained: Any, tmp_path: Path) -> None:

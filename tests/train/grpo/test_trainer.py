@@ -77,21 +77,9 @@ def trainer_of(engine: Any, config: PirGrpoConfig, folder: Path) -> PirGrpoTrain
     return trainer
 
 
-@pytest.mark.parametrize("kind", ["grpo", "dr_grpo"])
-@pytest.mark.parametrize("method", ["full", "vision", "lora", "lora-nf4"])
-def test_a_steps_gradient_is_that_of_one_row_per_rollout(
-    engine: Any, engine_nf4: Any, tmp_path: Path, kind: Any, method: str
-) -> None:
-    chosen = engine_nf4 if method == "lora-nf4" else engine
-    config = config_of(
-        method="lora" if "lora" in method else "full",
-        loss_type=kind,
-        groups=1,
-        temperature=0.8,
-        train_vision=method == "vision",
-    )
-    trainer = trainer_of(chosen, config, tmp_path)
-    item = trainer.dataset[0]
+def assert_plain_step(trainer: PirGrpoTrainer) -> None:
+    """The first step's gradient is that of one row a rollout by the model's own forward."""
+    config, item = trainer.config, trainer.dataset[0]
     encoded, model = item["encoded"], cast(Any, trainer.model)
     trainer.training_step(model, dict(item))
     packed = torch.cat(
@@ -115,16 +103,33 @@ def test_a_steps_gradient_is_that_of_one_row_per_rollout(
     ]
     assert len(set(earned)) > 1
     loss = torch.zeros(())
-    for rollout, gain in zip(rollouts, advantages(earned, kind), strict=True):
-        logprobs = plain_logprobs(model, encoded, [rollout.completion], temperature=0.8)
-        loss = loss - gain * logprobs.sum() / (len(logprobs) if kind == "grpo" else 8.0) / len(rollouts)
-    loss.backward()
+    for rollout, gain in zip(rollouts, advantages(earned, config.loss_type), strict=True):
+        logprobs = plain_logprobs(model, encoded, [rollout.completion], temperature=config.temperature)
+        divisor = len(logprobs) if config.loss_type == "grpo" else config.loss_divisor
+        loss = loss - gain * logprobs.sum() / divisor / len(rollouts)
+    (loss * encoded.example.weight).backward()
     plain = torch.cat(
         [p.grad.flatten() for p in model.parameters() if p.requires_grad and p.grad is not None]
     )
     assert packed.shape == plain.shape
     assert torch.cosine_similarity(packed, plain, dim=0) > 0.9999
     assert (packed.norm() / plain.norm()).item() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["grpo", "dr_grpo"])
+@pytest.mark.parametrize("method", ["full", "vision", "lora", "lora-nf4"])
+def test_a_steps_gradient_is_that_of_one_row_per_rollout(
+    engine: Any, engine_nf4: Any, tmp_path: Path, kind: Any, method: str
+) -> None:
+    chosen = engine_nf4 if method == "lora-nf4" else engine
+    config = config_of(
+        method="lora" if "lora" in method else "full",
+        loss_type=kind,
+        groups=1,
+        temperature=0.8,
+        train_vision=method == "vision",
+    )
+    assert_plain_step(trainer_of(chosen, config, tmp_path))
 
 
 def test_it_learns_what_is_rewarded(engine: Any, tmp_path: Path) -> None:
