@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,6 +200,41 @@ def test_the_token_goes_to_the_hub_and_not_to_its_storage(remote: FakeHub, tmp_p
         assert storage.ranges == [""]
         assert {authorization for _, authorization in storage.authorizations} == {""}
     assert {authorization for _, authorization in remote.authorizations} == {f"Bearer {remote.token}"}
+
+
+def test_the_environment_names_the_hub_and_its_cache_and_may_forbid_to_ask(
+    remote: FakeHub, tmp_path: Path
+) -> None:
+    """In a process of its own: the hub's client reads its settings once."""
+    code = (
+        "import sys; from tempo_core.hub import Hub; hub = Hub.from_environment();"
+        "print(hub.host, hub.is_offline, hub.cached(sys.argv[1]) is not None); print(hub.download(sys.argv[1]))"
+    )
+    named = {
+        "HF_ENDPOINT": f"{remote.url}/",
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_CACHE": str(tmp_path / "cache"),
+        "HF_TOKEN": "hf_secret",
+    }
+    host = remote.url.partition("//")[2]
+
+    def ask(offline: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, **named, "HF_HUB_OFFLINE": offline}
+        return subprocess.run(
+            [sys.executable, "-c", code, NAME], env=environment, capture_output=True, text=True, check=False
+        )
+
+    fetched = ask("0")
+    state, folder = fetched.stdout.splitlines()
+    assert state == f"{host} False False"
+    assert Path(folder).is_relative_to(tmp_path / "cache")
+    assert (Path(folder) / "model.safetensors").read_bytes() == WEIGHTS
+    assert dict(remote.authorizations)[f"api/models/{NAME}"] == "Bearer hf_secret"
+    before = len(remote.authorizations)
+    refused = ask("1")
+    assert refused.stdout.splitlines() == [f"{host} True True"]
+    assert "HF_HUB_OFFLINE" in refused.stderr
+    assert len(remote.authorizations) == before, "the hub is not asked"
 
 
 def test_offline_and_unreachable_hubs_are_told_apart(remote: FakeHub, tmp_path: Path) -> None:
