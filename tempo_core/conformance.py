@@ -4,12 +4,14 @@
 
 Each sampled frame is asked for once more at the very time that came back with it: another time, or another picture,
 means that the two did not belong together. Then each stamp is read back as text and held against the true time of its
-unit. Protocols that write no stamps are told the time by M-RoPE positions, which take the same times.
+unit. Protocols that write no stamps are told the time by M-RoPE positions: what each says is held against the first
+frame of its unit, and every time that an answer may name against the frame that it stands for.
 """
 
 import hashlib
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,11 +36,13 @@ class TimeReport:
     protocol: str
     n_frames: int
     allowed_s: float
-    """Half a displayed frame, or half a tenth where that is more."""
+    """Half a displayed frame, or half a tenth where that is more; a whole step of positions where these tell the
+    time, because they are rounded down."""
     largest_gap_s: float
-    """Between a stamp and its unit's true time; 0 where no stamps are written."""
+    """Between a stamp, or a position, and its unit's true time."""
     pairs: tuple[dict[str, float | str], ...]
-    """Stamp text, true time in seconds, and the sha256 of the unit's pixels, for every unit."""
+    """Stamp text, true time in seconds, and the sha256 of the unit's pixels, for every unit; where there is no stamp,
+    `told_s` is what its position says on the clip's clock, of the first frame at `begins_s`."""
     problems: tuple[str, ...]
     refusal: str = ""
     """Why the protocol does not take these frames at all: its stamps could not tell them apart."""
@@ -108,16 +112,28 @@ def _report(
     except InputError as error:
         refusal = str(error)
     else:
-        gaps = stamp_gaps(timeline)
-        late = [idx for idx, gap_s in enumerate(gaps) if gap_s > allowed_s]
-        if late:
-            stamp, true_s = timeline.stamps[late[0]], timeline.unit_times_s[late[0]]
-            problems.append(
-                f"{len(late)} stamps are off; the first is {stamp!r} for pixels of {true_s:.3f} s."
-            )
+        told = [dict[str, float]() for _ in timeline.units]
+        if protocol.layout == "video":
+            begin_times = [float(video.times_s[unit[0]]) for unit in timeline.units]
+            told_times, step_s = position_times(protocol, timeline, begin_times)
+            told = [
+                {"told_s": told_s, "begins_s": begin_s}
+                for told_s, begin_s in zip(told_times, begin_times, strict=True)
+            ]
+            gaps = [abs(told_s - begin_s) for told_s, begin_s in zip(told_times, begin_times, strict=True)]
+            allowed_s = max(allowed_s, step_s)
+            problems += _off("positions", map("{:.3f} s".format, told_times), begin_times, gaps, allowed_s)
+            spellings = timeline.mark_spellings[:-1]  # the clip's end may be written as the next tenth
+            named = [timeline.zero_s + float(spelling) for spelling in spellings]
+            named_gaps = [abs(a - b) for a, b in zip(named, timeline.marks_s, strict=False)]
+            problems += _off("times of answers", spellings, timeline.marks_s, named_gaps, ROUNDING_S)
+        else:
+            gaps = stamp_gaps(timeline)
+            stamps = map(repr, timeline.stamps)
+            problems += _off("stamps", stamps, timeline.unit_times_s, gaps, allowed_s)
         pairs = [
-            {**pair, "sha256": unit_hash(video, unit)}
-            for pair, unit in zip(timeline.stamp_pairs(), timeline.units, strict=True)
+            {**pair, **told_time, "sha256": unit_hash(video, unit)}
+            for pair, told_time, unit in zip(timeline.stamp_pairs(), told, timeline.units, strict=True)
         ]
     return TimeReport(
         file=name,
@@ -129,6 +145,35 @@ def _report(
         problems=tuple(problems),
         refusal=refusal,
     )
+
+
+def _off(
+    what: str, told: Iterable[str], true_times: Sequence[float], gaps: Sequence[float], allowed_s: float
+) -> list[str]:
+    """The sentence on what is told farther from the truth than it may be; none where nothing is."""
+    late = [idx for idx, gap_s in enumerate(gaps) if gap_s > allowed_s]
+    if not late:
+        return []
+    first = next(itertools.islice(told, late[0], None))
+    return [f"{len(late)} {what} are off; the first is {first} for pixels of {true_times[late[0]]:.3f} s."]
+
+
+def position_times(
+    protocol: Protocol, timeline: Timeline, begin_times: Sequence[float]
+) -> tuple[list[float], float]:
+    """What the M-RoPE positions of units that begin at these times say on the clip's clock, and the seconds of one
+    step, as the published checkpoints of the protocol's family count."""
+    from tempo_core.families import family_named
+
+    family = family_named(protocol.model_types[0])
+    config = family.published_config(next(iter(family.published)))
+    step_s = family.position_step_s(config)
+    if step_s is None:
+        raise InputError(
+            f"The protocol {protocol.name!r} writes no stamps, and {family.title} counts no time."
+        )
+    positions = family.temporal_positions(config, begin_times)
+    return [timeline.zero_s + position * step_s for position in positions], step_s
 
 
 def wanted_times(info: VideoInfo, protocol: Protocol, max_frames: int) -> list[float]:

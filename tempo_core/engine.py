@@ -56,6 +56,7 @@ from tempo_core.protocols.base import (
     NO,
     YES,
     Protocol,
+    Timeline,
     clean_query,
     plain_ids,
     prompt_ids,
@@ -383,6 +384,16 @@ class Engine(Backend):
             self._answer(request), lambda decoding: plain_scorer(self.loaded, video, prompt, decoding.stem)
         )
 
+    def _notes_for(self, timeline: Timeline) -> list[str]:
+        """`notes`, and where the model's clock is not the clip's, that its own words are on it."""
+        if timeline.zero_s < RESOLUTION_S:
+            return self.notes
+        clock = (
+            f"This model counts seconds from the first picture, which this clip shows at {timeline.zero_s:.2f} s: so "
+            "do the times in its own words. Moments and windows are on the clip's clock."
+        )
+        return [*self.notes, clock]
+
     def _answer(self, request: AskRequest) -> AnswerSteps:
         """P(relevant), the greedy answer, and the windows of the best answers, one after the other.
 
@@ -481,7 +492,7 @@ class Engine(Backend):
             model_id=self.model_id,
             timings={"question_s": round(laps[1] - laps[0], 4), "answer_s": round(laps[2] - laps[1], 4)},
             query=clean_query(query),
-            notes=self.notes,
+            notes=self._notes_for(timeline),
             understood=understood,
         )
         if request.n_best and request.on_answer is not None:

@@ -317,7 +317,7 @@ def frames_seen(context: VideoContext, answer: "Answer") -> VideoContext:
             {
                 **record,
                 "time_s": float(record["time_s"]) + piece.clock_start_s,
-                "clock_start_s": piece.clock_start_s,
+                "clock_start_s": piece.clock_start_s + float(record.get("clock_start_s", 0.0)),
             }
             for piece in sorted(pieces, key=lambda piece: piece.clock_start_s)
             for record in piece.stamp_records

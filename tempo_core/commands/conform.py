@@ -14,13 +14,13 @@ def conform(
     protocol: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="the protocol whose stamps are checked, such as timelens_8b; all: every one"
+            metavar="NAME", help="the protocol whose times are checked, such as timelens_8b; all: every one"
         ),
     ] = "tempo",
     max_frames: Annotated[int, typer.Option(metavar="N", min=1, help="most frames of a file")] = 64,
     as_json: AsJson = False,
 ) -> int:
-    """Check that every stamp is the presentation time of its pixels, in every file of a folder.
+    """Check that every stamp or position is the presentation time of its pixels, in every file of a folder.
 
     Exit code 1 when one is not; files that cannot be read are named and fail too.
     """
@@ -65,8 +65,8 @@ def conform(
         "unread": unread,
     }
     summary = (
-        f"{len(paths) - len(unread)} files, {len(spoken)} protocols, {stamps} stamps: "
-        f"{off} files and protocols with a stamp that is off, {len(failed) - off} that a protocol refuses, "
+        f"{len(paths) - len(unread)} files, {len(spoken)} protocols, {stamps} stamps and positions: "
+        f"{off} files and protocols with one that is off, {len(failed) - off} that a protocol refuses, "
         f"{len(unread)} files unread"
     )
     show(data, "\n".join([table(rows) if len(rows) > 1 else "", summary]).lstrip(), as_json=as_json)

@@ -87,6 +87,10 @@ class Family:
         """
         return tuple(range(len(group_times_s)))
 
+    def position_step_s(self, config: Any) -> float | None:
+        """Seconds of one step of that time; None where it is no time but a count."""
+        return None
+
     def language_inputs(self, is_visual: Tensor, features: Tensor, width: int) -> dict[str, Any]:
         """More arguments of the language model for a piece: `is_visual` bool[1, L] and its features [n, K W]."""
         return {}

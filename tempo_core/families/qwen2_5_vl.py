@@ -71,9 +71,13 @@ class Qwen25VL(Family):
 
     def temporal_positions(self, config: Any, group_times_s: Sequence[float]) -> tuple[int, ...]:
         rate = config.vision_config.tokens_per_second
+        # As trained: the first group is 0 whenever it is shown, and answers count from it (`Timeline.zero_s`).
         return tuple(
             math.floor((time_s - group_times_s[0]) * rate + _SECOND_ROUNDING) for time_s in group_times_s
         )
+
+    def position_step_s(self, config: Any) -> float | None:
+        return 1 / float(config.vision_config.tokens_per_second)
 
 
 def attention_windows(grid: tuple[int, int], side: int, device: Any) -> Windows:

@@ -77,6 +77,8 @@ def context_key(
         "clip": sha256,
         "settings": asdict(settings),
         **({} if window is None else {"window": asdict(window)}),
+        # entries of these protocols that are older than this line have marks on the clip's clock
+        **({"marks": "since the first picture"} if engine.protocol.layout == "video" else {}),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

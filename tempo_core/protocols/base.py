@@ -39,7 +39,7 @@ MAX_QUERY_CHARACTERS = 500
 
 Layout = Literal["frames", "groups", "video"]
 """frames: every frame is a still image. groups: two frames a unit, each unit a video block of its own, so that M-RoPE
-sees no time. video: two frames a unit, all units in one block, M-RoPE carries their times."""
+sees no time. video: two frames a unit, all units in one block, M-RoPE carries their times since the first picture."""
 
 END_TOLERANCE_S = 0.5
 """A free answer may end so far behind the clip, which models round; it is cut there. Farther out it is no answer."""
@@ -343,6 +343,9 @@ class Timeline:
     """The true times that an answer may name, increasing."""
     mark_texts: list[tuple[str, ...]]
     """How an answer may write each of them; the first is the usual way."""
+    zero_s: float = 0.0
+    """When the model's clock begins, on the clip's: with the first picture where M-RoPE carries the time, because
+    positions begin at 0 whenever that is. Marks are written on the model's clock."""
 
     @property
     def mark_spellings(self) -> tuple[str, ...]:
@@ -351,8 +354,9 @@ class Timeline:
 
     def stamp_pairs(self) -> list[dict[str, float | str]]:
         """What the checkpoint was told about each unit beside the truth, for an answer's JSON."""
+        clock = {"clock_start_s": self.zero_s} if self.zero_s else {}
         return [
-            {"stamp": stamp, "time_s": time_s}
+            {"stamp": stamp, "time_s": time_s, **clock}
             for stamp, time_s in zip(self.stamps, self.unit_times_s, strict=True)
         ]
 
@@ -413,8 +417,9 @@ class AnswerForm:
     def parse(self, text: str, timeline: Timeline, end_s: float) -> list[Moment]:
         """The moments that a free answer names, sorted and merged, [] for a refusal.
 
-        A number that is written like a mark is that mark's true time. Raises AnswerError for every text that is not
-        one whole sentence of this form, runs backwards or lies outside the video.
+        A number that is written like a mark is that mark's true time; any other is on the model's clock. Raises
+        AnswerError for every text that is not one whole sentence of this form, runs backwards or lies outside the
+        video.
         """
         for refusal in self.refusals:
             if re.fullmatch(rf"\s*{self.lead}{re.escape(refusal)}\s*", text, re.DOTALL):
@@ -435,9 +440,12 @@ class AnswerForm:
         }
         moments = []
         for start, end in re.findall(pair, match["pairs"]):
-            start_s, stop_s = (times.get(number, float(number)) for number in (start, end))
+            start_s, stop_s = (times.get(number, timeline.zero_s + float(number)) for number in (start, end))
             if start_s >= end_s or stop_s > end_s + END_TOLERANCE_S:
-                raise AnswerError(f"{start} to {end} lies outside the video, which ends at {end_s:.1f} s.")
+                own_end_s = end_s - timeline.zero_s
+                raise AnswerError(
+                    f"{start} to {end} lies outside the video, which ends at {own_end_s:.1f} s."
+                )
             try:
                 moments.append(Moment(start_s, min(stop_s, end_s)))
             except InputError as error:
@@ -631,15 +639,16 @@ class Protocol:
         units = [tuple(min(k + j, len(times) - 1) for j in range(width)) for k in range(0, len(times), width)]
         unit_times = [(times[unit[0]] + times[unit[-1]]) / 2 for unit in units]
         named = [self.stamp_time(times[unit[0]], times[unit[-1]]) for unit in units]
+        zero_s = times[0] if self.layout == "video" else 0.0
         marks: dict[tuple[str, ...], float] = {}  # times that are written alike are one
         if self.marks == "units":
             for text, time_s in zip(named, unit_times, strict=True):
                 marks.setdefault((text,), time_s)
         else:
             for time_s in (*times, float(end_s)):
-                marks.setdefault(self.spell(time_s), time_s)
+                marks.setdefault(self.spell(time_s - zero_s), time_s)
         if len(marks) == 1:  # no moment fits into one mark: the end is written as the next tenth
-            marks.setdefault(self.spell(max(times[-1], float(end_s)) + 0.1), float(end_s))
+            marks.setdefault(self.spell(max(times[-1], float(end_s)) - zero_s + 0.1), float(end_s))
         return Timeline(
             units=units,
             unit_times_s=unit_times,
@@ -647,6 +656,7 @@ class Protocol:
             closing="",
             marks_s=list(marks.values()),
             mark_texts=list(marks),
+            zero_s=zero_s,
         )
 
     def question(self, query: str) -> Pieces:

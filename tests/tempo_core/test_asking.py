@@ -20,6 +20,7 @@ from tempo_core.timestamps import format_stamps
 from tempo_core.video import SampledVideo, probe
 from tests.tempo_core.conftest import make_video
 from tests.tempo_core.family_checkpoints import ALL, save_checkpoint
+from tests.videos import constant, write_clip
 from train.scratch.prompt import context_ids, question_ids
 
 QUERY = "a red circle appears"
@@ -29,6 +30,8 @@ SPOKEN = [
     for model_type in ALL
     if model_type in protocol_named(name).model_types
 ]
+
+TOLD_BY_POSITIONS = [name for name in NAMES if protocol_named(name).layout == "video"]
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,45 @@ def test_the_context_is_the_protocols_prompt(
     assert prompt.ids[: len(prompt_ids(tokenizer, protocol.opening))] == prompt_ids(
         tokenizer, protocol.opening
     )
+
+
+@pytest.mark.parametrize("name", TOLD_BY_POSITIONS)
+def test_a_late_first_picture_changes_no_prompt_and_the_answer_is_true(
+    loaded_models: dict[str, LoadedModel], tmp_path: Path, name: str
+) -> None:
+    """Positions begin at 0 with the first picture, as in training; answers are on the clip's clock."""
+    engine = _speaking(loaded_models["qwen2_5_vl"], name)
+    late = write_clip(tmp_path / "late.mp4", constant(75, start_s=5.0), audio_s=8.0)
+    answer, context = ground(engine, late, QUERY, n_best=3)
+    assert context.prompt is not None
+    video = sample_for(engine.defaults, late, protocol=engine.protocol)
+    begun = engine.encode(
+        replace(video, times_s=video.times_s - video.times_s[0], end_s=video.end_s - video.times_s[0])
+    )
+    assert begun.prompt is not None
+    assert video.times_s[0] == pytest.approx(5.0, abs=1e-3)
+    assert begun.prompt.ids == context.prompt.ids
+    np.testing.assert_array_equal(begun.prompt.positions, context.prompt.positions)
+
+    from_zero = engine.ask(begun, QUERY, n_best=3)
+    assert answer.text == from_zero.text
+    windows = [
+        window for window, _ in [*zip(answer.moments, answer.confidences, strict=True), *answer.ranked]
+    ]
+    told = [
+        window
+        for window, _ in [*zip(from_zero.moments, from_zero.confidences, strict=True), *from_zero.ranked]
+    ]
+    assert windows
+    for window, told_window in zip(windows, told, strict=True):
+        assert window.start_s == pytest.approx(told_window.start_s + video.times_s[0])
+        assert window.end_s == pytest.approx(told_window.end_s + video.times_s[0])
+        assert 5.0 <= window.start_s < window.end_s <= 8.01
+    assert context.stamp_records[0]["clock_start_s"] == pytest.approx(5.0, abs=1e-3)
+    assert float(context.stamp_records[0]["time_s"]) >= 5.0
+    assert any("the first picture, which this clip shows at 5.00 s" in note for note in answer.notes)
+    assert from_zero.notes == engine.notes
+    assert "clock_start_s" not in begun.stamp_records[0]
 
 
 @pytest.mark.parametrize("instruction", ["", "Name every moment.\n"])

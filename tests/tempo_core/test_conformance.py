@@ -1,7 +1,8 @@
 """Stamps are held against the pixels' own times, on files where a frame's number says little about its time."""
 
 import json
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from tempo_core import conformance
 from tempo_core.__main__ import main
 from tempo_core.conformance import check_file
 from tempo_core.protocols import protocol_named
+from tempo_core.protocols.base import Protocol, Timeline
 from tests.videos import constant, numbers_of, trimmed, write_clip
 
 UNEVEN = [0.0, 0.04, 0.08, 0.5, 0.54, 1.6, 1.64, 1.68, 3.0, 3.04, 3.9, 4.2, 4.24]
-PROTOCOLS = ["tempo", "timelens_8b", "unitime", "marlin", "time_r1"]
+TOLD_BY_POSITIONS = ["time_r1", "tvg_r1", "ra_rft", "qwen2_5_vl"]
+PROTOCOLS = ["tempo", "timelens_8b", "unitime", "marlin", *TOLD_BY_POSITIONS]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,60 @@ def test_a_stamp_that_is_off_is_named(folder: Path) -> None:
     assert len(report.problems) == 1
     assert report.problems[0].endswith("s.")
     assert "stamps are off; the first is" in report.problems[0]
+
+
+@pytest.mark.parametrize("name", TOLD_BY_POSITIONS)
+@pytest.mark.parametrize("file", ["late.mp4", "cut.mp4", "uneven.mp4"])
+def test_positions_are_held_against_the_pixels(folder: Path, name: str, file: str) -> None:
+    report = check_file(folder / file, protocol_named(name))
+    assert report.pairs
+    for pair in report.pairs:
+        assert -0.5 < float(pair["told_s"]) - float(pair["begins_s"]) <= 1e-6
+    if file == "late.mp4":
+        assert float(report.pairs[0]["told_s"]) == pytest.approx(1.2, abs=1e-3)
+
+
+class ClipClock(Protocol):
+    """Positions from the first picture, and answers on the clip's clock."""
+
+    __slots__ = ()
+
+    def timeline(self, times_s: Iterable[float], end_s: float) -> Timeline:
+        times = list(times_s)
+        timeline = Protocol.timeline(self, times, end_s)
+        return replace(
+            timeline, mark_texts=[self.spell(time_s) for time_s in timeline.marks_s], **self.clock()
+        )
+
+    def clock(self) -> dict[str, float]:
+        return {"zero_s": 0.0}
+
+
+class TwoClocks(ClipClock):
+    """The same answers, read as if they were on the positions' clock."""
+
+    __slots__ = ()
+
+    def clock(self) -> dict[str, float]:
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        (ClipClock, "positions are off; the first is 0.000 s for pixels of 1.200 s."),
+        (TwoClocks, "times of answers are off; the first is 1.20 for pixels of 1.200 s."),
+    ],
+)
+def test_positions_and_answers_on_two_clocks_are_named(
+    folder: Path, kind: type[Protocol], problem: str
+) -> None:
+    base = protocol_named("time_r1")
+    protocol = kind(**{field.name: getattr(base, field.name) for field in fields(base)})
+    report = check_file(folder / "late.mp4", protocol)
+    assert len(report.problems) == 1
+    assert report.problems[0].endswith(problem)
+    assert check_file(folder / "odd.mp4", protocol).conforms  # from 0 s there is one clock
 
 
 def test_the_command_checks_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

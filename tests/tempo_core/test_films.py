@@ -124,6 +124,17 @@ def test_stamps_are_true_times_and_frames_are_hashed_as_in_short_clips(engine: A
         stated_s = float(record["stamp"]) + float(record["clock_start_s"])
         assert stated_s == pytest.approx(float(record["time_s"]), abs=0.051)
 
+    # a window whose first picture is left out begins later for a model that counts from its first picture
+    late = [
+        replace(look, frames=replace(look.frames, stamp_records=[{**record, "clock_start_s": 0.08}]))
+        for look in answer.looks
+        if look.frames is not None
+        for record in look.frames.stamp_records[:1]
+    ]
+    starts = sorted(look.frames.clock_start_s for look in late if look.frames is not None)
+    records = frames_seen(context, replace(answer, looks=tuple(late))).stamp_records
+    assert [record["clock_start_s"] for record in records] == [start_s + 0.08 for start_s in starts]
+
 
 def test_another_question_encodes_only_what_was_not_seen(
     engine: Any, film: Path, monkeypatch: pytest.MonkeyPatch

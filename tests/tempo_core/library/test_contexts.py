@@ -1,6 +1,7 @@
 """Encoded clips on disk: equal answers, and nothing damaged or foreign is ever used."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,17 @@ def test_visual_tokens_take_less_room(engine: Any, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(contexts_module, "SMALL_CACHE_BYTES", 0)
     files.save("a", context)
     assert files.total_bytes() < cache_bytes
+
+
+def test_entries_from_before_marks_counted_from_the_first_picture_are_not_found(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {}
+    for layout in ("frames", "video"):
+        protocol = replace(engine.protocol, layout=layout)
+        monkeypatch.setattr(engine, "choice", replace(engine.choice, protocol=protocol))
+        keys[layout] = context_key(engine, "0" * 64, EncodingSettings())
+    assert keys["video"] != keys["frames"]
 
 
 @pytest.mark.parametrize("place", [40, 0.5, 0.999])

@@ -97,6 +97,22 @@ def test_no_answer_is_guessed(name: str, why: str, text: str) -> None:
         parse(name, text)
 
 
+@pytest.mark.parametrize("name", ["time_r1", "tvg_r1", "ra_rft", "qwen2_5_vl"])
+def test_answers_count_from_the_first_picture_where_positions_do(name: str) -> None:
+    protocol = protocol_named(name)
+    timeline = protocol.timeline([5.04, 5.54, 6.04, 6.54], 7.04)
+    assert timeline.mark_texts[0] == protocol.spell(0.0)
+    assert timeline.mark_texts[-1] == protocol.spell(2.0)
+    assert timeline.marks_s == [5.04, 5.54, 6.04, 6.54, 7.04]
+    (start,), (end,) = timeline.mark_texts[1], timeline.mark_texts[-1]
+    assert protocol.answer.parse(sentence(name, start, end), timeline, 7.04) == [Moment(5.54, 7.04)]
+    # a time that was not sampled is on the same clock
+    (between,) = protocol.answer.parse(sentence(name, "0.25", "1.25"), timeline, 7.04)
+    assert (between.start_s, between.end_s) == (pytest.approx(5.29), pytest.approx(6.29))
+    with pytest.raises(AnswerError, match=r"which ends at 2\.0 s"):
+        protocol.answer.parse(sentence(name, "5.0", "7.0"), timeline, 7.04)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("why", "numbers"), BROKEN)
 def test_a_moment_must_run_forward_inside_the_video(name: str, why: str, numbers: str) -> None:
