@@ -37,6 +37,7 @@ from tempo_core.protocols.base import (
     special_id,
 )
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
+from tempo_core.room import check_room, telling_shortage
 from tempo_core.vision import encode_frames, is_large_on_cpu
 
 if TYPE_CHECKING:
@@ -257,6 +258,7 @@ def allocate_units(
     )
 
 
+@telling_shortage
 @torch.inference_mode()
 def encode_video(
     loaded: LoadedModel,
@@ -271,12 +273,14 @@ def encode_video(
     """Run a sampled video through the vision tower and the language model, once.
 
     `prompt` replaces `build_prompt`'s, for experiments that write the context otherwise. Raises InputError
-    for a budget that cannot hold the frames' minimum, Cancelled between steps.
+    for a budget that cannot hold the frames' minimum, MemoryShortage for a context that the device has no room for,
+    Cancelled between steps.
     """
     report: OnProgress = on_progress or (lambda stage, share: None)
     laps = [time.perf_counter()]
     report("allocating", 0.0)
     prompt = prompt or prompt_for(loaded, video, token_budget=token_budget, allocator=allocator)
+    check_room(loaded, len(prompt.ids), int(prompt.allocation.tokens.sum()))
     laps.append(time.perf_counter())
     visual_tokens = encode_frames(
         loaded.model,

@@ -62,6 +62,7 @@ from tempo_core.protocols.base import (
     prompt_ids,
     special_id,
 )
+from tempo_core.room import is_out_of_memory, shortage
 from tempo_core.thinking import think
 from tempo_core.timestamps import RESOLUTION_S
 from tempo_core.vocabulary import Understanding
@@ -270,7 +271,7 @@ class Engine(Backend):
 
         `allocator` None is the protocol's own way to share out tokens, `token_budget` None its or the checkpoint's.
         Raises InputError for a budget that cannot hold the frames' minimum or frames closer than a tenth of a second;
-        Cancelled between steps.
+        MemoryShortage for a context that the device has no room for; Cancelled between steps.
         """
         return encode_video(
             self.loaded,
@@ -344,9 +345,25 @@ class Engine(Backend):
             except Exception as error:  # whoever asked gets it
                 results[number] = error
         contexts = [requests[number].context for number in together]
-        answers = answer_together(self, contexts, list(together.values()))
+        answers = self._together(contexts, list(together.values()))
         results.update(zip(together, answers, strict=True))
-        return [results[number] for number in range(len(requests))]
+        return [
+            shortage("the question was answered")
+            if isinstance(result, Exception) and is_out_of_memory(result)
+            else result
+            for result in (results[number] for number in range(len(requests)))
+        ]
+
+    def _together(
+        self, contexts: Sequence[VideoContext], answers: Sequence[AnswerSteps]
+    ) -> list[Answer | Exception]:
+        """`answer_together`; where the memory runs out for all of them, that is the result of each."""
+        try:
+            return answer_together(self, contexts, answers)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return [MemoryError()] * len(answers)
 
     @torch.inference_mode()
     def ask_by_itself(self, request: AskRequest) -> Answer:

@@ -18,7 +18,7 @@ class CheckpointError(InputError):
 
 
 class MemoryShortage(CheckpointError):
-    """A device has no room for a checkpoint; `missing_bytes` more would do (None: nobody knows)."""
+    """A device has no room for a checkpoint or a clip; `missing_bytes` more would do (None: nobody knows)."""
 
     def __init__(self, message: str, *, missing_bytes: int | None = None) -> None:
         super().__init__(message)

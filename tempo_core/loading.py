@@ -330,7 +330,8 @@ def check_memory(folder: Path, memory_plan: MemoryPlan, *, four_bit: bool, devic
 def free_bytes(device: str) -> int:
     """Memory of a device that nobody uses, or that the system can take back at once."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for us
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         for line in meminfo.read_text().splitlines():

@@ -6,6 +6,7 @@ for each question anew. Both are in the answer (`Answer.passes`).
 Legend: U units of two frames, S segments, N visual tokens of a pooled unit, W width of the language model.
 """
 
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from tempo_core.protocols.base import (
     prompt_ids,
     special_id,
 )
+from tempo_core.room import check_room, telling_shortage
 from tempo_core.vision import encode_frames
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ def segment_ids(
     return ids
 
 
+@telling_shortage
 @torch.inference_mode()
 def encode_first_pass(
     engine: "Engine",
@@ -124,6 +127,8 @@ def encode_first_pass(
     plan = first.plan(info)
     grid = plan.tower_px[0] // side, plan.tower_px[1] // side
     pooled = plan.pooled_px[0] // side, plan.pooled_px[1] // side
+    planned = math.ceil(len(plan.times_s) / 2) * pooled[0] * pooled[1]
+    check_room(loaded, planned, planned)  # the stamps of the segments are few
 
     # the tower sees frames at their full size; only pooled features stay
     features, frame_times, variation = list[torch.Tensor](), list[float](), list[float]()

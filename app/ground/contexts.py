@@ -95,6 +95,23 @@ class ContextStore:
                 key: stored for key, stored in self._contexts.items() if stored.context.model_id != model_id
             }
 
+    def make_room(self, n_bytes: int) -> bool:
+        """Forget the least recently used until so many bytes are free; False, and all stay, where that is more than
+        there is."""
+        with self._lock:
+            oldest_first = sorted(self._contexts.values(), key=lambda stored: stored.used_at_s)
+            forgotten: list[str] = []
+            for stored in oldest_first:
+                if n_bytes <= 0:
+                    break
+                n_bytes -= stored.context.cache_bytes()
+                forgotten.append(stored.id)
+            if n_bytes > 0:
+                return False
+            for context_id in forgotten:
+                del self._contexts[context_id]
+            return True
+
     def sweep(self) -> None:
         """Forget what nobody used for `ttl_s` seconds."""
         oldest_s = self._clock() - self.ttl_s

@@ -26,7 +26,7 @@ from app.media.uploads import Uploads
 from tempo_core.allocation import ALLOCATORS
 from tempo_core.backend import AskRequest
 from tempo_core.drawn import is_drawn
-from tempo_core.errors import Cancelled, InputError, TempoError
+from tempo_core.errors import Cancelled, InputError, MemoryShortage, TempoError
 from tempo_core.protocols.base import clean_query
 from tempo_core.video import sample
 from tempo_core.vocabulary import Vocabulary
@@ -517,25 +517,35 @@ class GroundingService:
         on_answer: OnContextAnswer | None = None,
     ) -> tuple[Any, Any]:
         """A first question, in the model's queue: from the clip's file to the answer and its context. `engine` None is
-        the one that is served when its turn comes.
+        the one that is served when its turn comes. Where the memory does not hold another clip's context, those that
+        were used longest ago make room.
         """
         engine = engine or self.engines.get()
         job.report("decoding")
         # The clip's length is known, so it is not probed again for the step that the checkpoint samples it with; a film
         # has none.
         step_s = settings.step_s or engine.step_for(clip.facts.duration_s)
-        return self._ground(
-            engine,
-            clip.path,
-            clean_query(query),
-            step_s=step_s,
-            token_budget=settings.token_budget,
-            allocator=settings.allocator,
-            n_best=settings.n_best,
-            cancel=job.cancel,
-            on_progress=job.report,
-            on_answer=on_answer,
-        )
+
+        def ground_once() -> tuple[Any, Any]:
+            return self._ground(
+                engine,
+                clip.path,
+                clean_query(query),
+                step_s=step_s,
+                token_budget=settings.token_budget,
+                allocator=settings.allocator,
+                n_best=settings.n_best,
+                cancel=job.cancel,
+                on_progress=job.report,
+                on_answer=on_answer,
+            )
+
+        try:
+            return ground_once()
+        except MemoryShortage as shortage:
+            if not shortage.missing_bytes or not self.contexts.make_room(shortage.missing_bytes):
+                raise
+        return ground_once()
 
     def is_film(self, clip: Clip, settings: Settings) -> bool:
         """Whether the served model scans a clip of this length and looks at it again."""

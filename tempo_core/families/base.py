@@ -102,6 +102,10 @@ class Family:
 
     # --- memory
 
+    def token_numbers(self, config: Any) -> int:
+        """Numbers of one visual token, (1 + K) W."""
+        return int(config.get_text_config().hidden_size)
+
     def tower_width(self, vision_config: Any) -> int:
         """Numbers that one patch takes in the widest layer of the tower."""
         return int(vision_config.intermediate_size + 4 * vision_config.hidden_size)

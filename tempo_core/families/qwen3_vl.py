@@ -100,6 +100,9 @@ class Qwen3VL(Family):
             "deepstack_visual_embeds": list(features.split(width, dim=-1)),
         }
 
+    def token_numbers(self, config: Any) -> int:
+        return super().token_numbers(config) * (1 + len(config.vision_config.deepstack_visual_indexes))
+
 
 def learned_positions(visual: Any, grid: tuple[int, int]) -> Tensor:
     """The tower's square table of positions at a grid (rows, columns) of patches: [P, D]."""

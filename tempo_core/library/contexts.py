@@ -38,6 +38,7 @@ from tempo_core.files import write_whole
 from tempo_core.film_plan import FilmWindow
 from tempo_core.passes import TwoPassContext
 from tempo_core.protocols.base import Timeline
+from tempo_core.room import check_room, telling_shortage
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class ContextFiles:
 
     def load(self, key: str, engine: Engine) -> VideoContext | None:
         """The context of a key, None where there is none that can be used. A damaged or foreign entry is removed, with
-        a line in the log."""
+        a line in the log. Raises MemoryShortage for one that the device has no room for, which stays."""
         path = self.path(key)
         try:
             with safe_open(path, "pt") as file:
@@ -251,9 +252,11 @@ def _pack(context: VideoContext) -> tuple[dict[str, Any], dict[str, torch.Tensor
     return header, tensors
 
 
+@telling_shortage
 def _unpack(header: dict[str, Any], tensors: Mapping[str, torch.Tensor], engine: Engine) -> VideoContext:
-    """The context that `_pack` took apart, on the engine's device."""
+    """The context that `_pack` took apart, on the engine's device. Raises MemoryShortage."""
     model = engine.loaded.model
+    check_room(engine.loaded, int(header["prefix_tokens"]), sum(map(int, header["allocation"]["tokens"])))
     prompt: PromptTokens | None = None
     if "visual_tokens" in tensors:
         prompt = PromptTokens(

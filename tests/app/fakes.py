@@ -16,7 +16,7 @@ from tempo_core.allocation import Allocation
 from tempo_core.backend import AskRequest
 from tempo_core.card import About
 from tempo_core.defaults import GroundingDefaults
-from tempo_core.errors import Cancelled, InputError, VideoError
+from tempo_core.errors import Cancelled, InputError, MemoryShortage, VideoError
 from tempo_core.moments import Moment
 from tempo_core.vocabulary import Understanding, Vocabulary
 
@@ -144,6 +144,8 @@ class FakeEngine:
         self.batches: list[list[str]] = []
         """Questions of each call of `ask_each`."""
         self.broken: Exception | None = None
+        self.shortages: list[MemoryShortage] = []
+        """What the next encodings raise."""
 
     def ask(
         self,
@@ -236,6 +238,8 @@ def fake_ground(
         raise InputError(
             f"A budget of {token_budget} tokens cannot hold 8 frames of at least 2. Give 16 or more."
         )
+    if engine.shortages:
+        raise engine.shortages.pop(0)
     engine.encoded.append(str(path))
     engine.wait(cancel)
     tokens = np.array([2, 2, 4, 9, 4, 2, 2, 2])

@@ -15,6 +15,7 @@ import torch
 from tempo_core.conformance import unit_hash
 from tempo_core.decoding import feed, share_cache
 from tempo_core.engine import Answer, Engine, encode_file, ground, load_engine
+from tempo_core.errors import MemoryShortage
 from tempo_core.grammar import GrammarState
 from tempo_core.library.contexts import is_storable
 from tempo_core.passes import (
@@ -42,6 +43,15 @@ ROWS = [
 def first_pass() -> Any:
     assert UNITIME.first_pass is not None
     return UNITIME.first_pass
+
+
+def test_a_first_pass_that_the_memory_does_not_hold_reads_no_frame(
+    twice: Engine, long_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempo_core.room.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("tempo_core.video.sample", lambda *args, **options: pytest.fail("a frame was read"))
+    with pytest.raises(MemoryShortage, match="smaller token budget"):
+        encode_file(twice, long_clip)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['frames'] / row['fps']:.0f} s")

@@ -15,6 +15,7 @@ import pytest
 from app.__main__ import claim_port
 from app.ground.contexts import ContextStore
 from app.ground.engines import EngineProvider
+from tempo_core.errors import MemoryShortage
 from tests.app.conftest import RunningApp, own_environment, running_app
 from tests.app.people import Clock
 
@@ -185,6 +186,32 @@ def test_a_break_is_an_incident_and_nothing_else(
     assert "cannot open /home/secret/model.bin" in caplog.text
     running.engine.broken = None
     assert ground(client_of(running), clip, "still up")["refused"] is False
+
+
+def test_a_clip_that_the_memory_does_not_hold_is_told_and_the_model_goes_on(
+    running: RunningApp, clip: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    running.engine.broken = MemoryShortage("This clip's tokens take 18.8 GB. Give fewer frames.")
+    message = error_of(client_of(running), clip, "a square")
+    assert "This clip's tokens take 18.8 GB. Give fewer frames." in message
+    assert not INCIDENT.search(message)
+    running.engine.broken = None
+    assert ground(client_of(running), clip, "still up")["refused"] is False
+
+
+def test_clips_that_were_asked_about_make_room(running: RunningApp, clip: Path) -> None:
+    client, contexts = client_of(running), running.app.state.grounding.contexts
+    ground(client, clip, "a square")
+    (kept,) = contexts._contexts.values()
+    kept.context.cache_bytes = lambda: 1000
+    running.engine.shortages = [MemoryShortage("Too much.", missing_bytes=1001)]
+    with pytest.raises(gradio_client.exceptions.AppError, match="Too much"):
+        ground(client, clip, "a square", token_budget=64)
+    assert len(contexts) == 1
+    running.engine.shortages = [MemoryShortage("Too much.", missing_bytes=1000)]
+    assert ground(client, clip, "a square", token_budget=64)["refused"] is False
+    (newer,) = contexts._contexts.values()
+    assert newer.id != kept.id
 
 
 def call(running: RunningApp, data: list[Any]) -> str:

@@ -37,6 +37,18 @@ def test_what_a_model_has_seen_goes_with_it() -> None:
     assert store.get("alice", entries["other"].id).context is contexts["other"]
 
 
+def test_the_longest_unused_make_room_for_so_many_bytes() -> None:
+    clock = Clock()
+    store = ContextStore(clock=clock)
+    for number in range(3):
+        clock.now_s = number
+        store.add("alice", "clip", number, SimpleNamespace(cache_bytes=lambda: 100))
+    assert not store.make_room(301)
+    assert len(store) == 3
+    assert store.make_room(150)
+    assert [store.find("alice", number) is not None for number in range(3)] == [False, False, True]
+
+
 def test_expires_when_unused() -> None:
     clock = Clock()
     store = ContextStore(ttl_s=10, clock=clock)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tempo_core.errors import MemoryShortage
 from tempo_core.library import contexts as contexts_module
 from tempo_core.library.contexts import ContextFiles, EncodingSettings, context_key
 from tests.forkserver import processes_with
@@ -81,6 +82,26 @@ def test_answers_are_the_same_from_disk(
         assert stored.stamp_records == context.stamp_records
         assert stored.allocation.to_dict() == context.allocation.to_dict()
         assert stored.timeline == context.timeline
+
+
+def test_an_entry_that_the_memory_does_not_hold_is_told_and_stays(
+    engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_out(*args: Any, **options: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(contexts_module, "SMALL_CACHE_BYTES", 0)
+    files = ContextFiles(tmp_path)
+    files.save("a", engine.encode(make_video()))
+    with monkeypatch.context() as patched:
+        patched.setattr("tempo_core.room.free_bytes", lambda device: 1000)
+        with pytest.raises(MemoryShortage, match="are free on cpu"):
+            files.load("a", engine)
+    with monkeypatch.context() as patched:
+        patched.setattr(contexts_module, "read_prompt", run_out)
+        with pytest.raises(MemoryShortage, match="ran out while the clip was read"):
+            files.load("a", engine)
+    assert files.load("a", engine) is not None
 
 
 def test_visual_tokens_take_less_room(engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
