@@ -37,7 +37,7 @@ from tempo_core.defaults import FILE_NAME, GroundingDefaults, read_defaults, rea
 from tempo_core.errors import CheckpointError, InputError, MemoryShortage
 from tempo_core.families import family_named, family_of
 from tempo_core.families.base import Family
-from tempo_core.memory import MemoryPlan, plan
+from tempo_core.memory import MemoryPlan, plan, published_name
 from tempo_core.protocols import Choice, choose_protocol, protocol_named
 from tempo_core.protocols.base import (
     IM_END,
@@ -195,6 +195,25 @@ def protocol_for(model_type: str, named: str | None, folder: Path, adapter: Path
         source=hub_name(folder),
         adapter=None if adapter is None else hub_name(adapter),
     )
+
+
+def planned_protocol(
+    checkpoint: Any, model_type: str, *, named: str | None = None, adapter: Any = None
+) -> Protocol:
+    """The protocol that a checkpoint will be asked with, for a plan: of known grounders nothing is downloaded. Raises
+    CheckpointError, InputError."""
+    if published_name(checkpoint) is None:
+        folder = find_checkpoint(checkpoint)
+        adapter_folder = None if adapter is None else find_adapter(adapter)
+        return protocol_for(model_type, named, folder, adapter_folder).protocol
+    settings = None if adapter is None else Path(adapter) / FILE_NAME
+    return choose_protocol(
+        model_type,
+        named=named,
+        settings=read_json(settings) if settings is not None and settings.is_file() else None,
+        source=str(checkpoint),
+        adapter=None if adapter is None else str(adapter),
+    ).protocol
 
 
 def pick_device(device: str | None) -> str:

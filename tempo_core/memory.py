@@ -5,12 +5,19 @@ The model is built on the meta device from its configuration alone, so that the 
 second and no weights.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tempo_core.defaults import GroundingDefaults, read_defaults
 from tempo_core.errors import CheckpointError
+from tempo_core.protocols.base import FullSampling, Protocol, fit_pixels
+from tempo_core.protocols.tempo import PROTOCOL as TEMPO
+from tempo_core.sampling import round_step_s
+
+if TYPE_CHECKING:
+    from tempo_core.video import VideoInfo
 
 NF4_BITS_PER_WEIGHT = 4 + 8 / 64 + 32 / (64 * 256)
 """Four bits, one 8-bit scale per 64 weights, one float32 scale per 256 of those (double quantisation)."""
@@ -30,6 +37,12 @@ instructions for it: about three times as fast, in half of the memory (docs/deci
 
 TOKENS_PER_STAMP = 6
 """Qwen2 writes a stamp digit by digit; the vision marks around a frame are two more tokens."""
+
+QUESTION_TOKENS = 40
+"""Tokens of a question without the protocol's own words."""
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English words, for planning."""
 
 PREFILL_TOKENS = 1024
 """Tokens of a context that are encoded in one go; between pieces a person can cancel."""
@@ -57,10 +70,21 @@ class MemoryPlan:
     """NF4 for the quantised layers, the compute type for the rest."""
     cache_bytes: int
     """Keys and values of one video's context and one answer."""
+    visual_bytes: int
+    """The context's visual tokens, which it keeps beside its cache."""
+    asking_bytes: int
+    """The copy of the cache that grows with a question; the context itself stays as it was."""
     activation_bytes: int
     """Rough upper bound of the largest intermediate tensors while a context is encoded in pieces."""
     context_tokens: int
-    """Text and vision tokens of the largest context that the defaults allow."""
+    """Text and vision tokens of the context."""
+    protocol: str
+    """Title of the protocol that asks."""
+    clip_s: float | None
+    """Length of the clip that the context is of; where none was named, of the shortest clip with the largest context
+    (None: any clip has it)."""
+    is_largest: bool
+    """Whether it is the largest context that the protocol makes, because no clip was named."""
     dtype: str
     """Compute type: bfloat16 on a GPU, and for large models in NF4 on a CPU that has it; else float32."""
     kernel: str | None
@@ -69,7 +93,15 @@ class MemoryPlan:
 
     @property
     def total_bytes(self) -> int:
-        return self.weight_bytes + self.cache_bytes + self.activation_bytes
+        working = max(self.activation_bytes, self.asking_bytes)  # first the clip is read, then asked about
+        return self.weight_bytes + self.cache_bytes + self.visual_bytes + working
+
+    @property
+    def clip(self) -> str:
+        """Which clip it is for, in words."""
+        if self.clip_s is None:
+            return "of any length"
+        return f"of {self.clip_s:,.0f} s" + (" or longer" if self.is_largest else "")
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -86,7 +118,10 @@ class MemoryPlan:
             ("4-bit layers", f"{len(self.quantised_modules)}"),
             ("LoRA targets", ", ".join(self.lora_targets)),
             ("weights", _size(self.weight_bytes)),
-            ("cache", f"{_size(self.cache_bytes)} for {self.context_tokens:,} tokens"),
+            ("clip", f"{self.clip}, as {self.protocol} is asked: {self.context_tokens:,} tokens"),
+            ("cache", _size(self.cache_bytes)),
+            ("visual tokens", _size(self.visual_bytes)),
+            ("question", f"{_size(self.asking_bytes)}, its copy of the cache"),
             ("activations", f"{_size(self.activation_bytes)} at most"),
             ("together", f"{_size(self.total_bytes)} in {self.dtype}"),
         ]
@@ -101,9 +136,23 @@ def published() -> dict[str, Any]:
     return {name: family for family in families for name in family.published}
 
 
+def published_name(checkpoint: Any) -> str | None:
+    """The published checkpoint whose sizes a name stands for: its own, or the one that a known grounder was trained
+    from. None for folders and everything else."""
+    from tempo_core.grounders import ARCHITECTURES, known_grounder
+
+    if checkpoint is None or Path(str(checkpoint)).is_dir():
+        return None
+    grounder = known_grounder(str(checkpoint))
+    if grounder is not None:
+        return next(name for name, sizes in ARCHITECTURES.items() if sizes is grounder.architecture)
+    name = str(checkpoint).partition("@")[0].rpartition("/")[2]
+    return name if name in published() else None
+
+
 def read_model_config(checkpoint_or_config: Any) -> tuple[Any, GroundingDefaults]:
     """The configuration and defaults of a checkpoint folder, a hub name, the name of a published checkpoint (with or
-    without its owner), or a configuration; no weight is read.
+    without its owner) or of a known grounder, or a configuration; no weight is read.
 
     Raises CheckpointError for a folder whose configuration is not one of a family's.
     """
@@ -114,11 +163,9 @@ def read_model_config(checkpoint_or_config: Any) -> tuple[Any, GroundingDefaults
 
     if isinstance(checkpoint_or_config, PretrainedConfig):
         return checkpoint_or_config, GroundingDefaults()
-    name = str(checkpoint_or_config).rpartition("/")[2]
-    if checkpoint_or_config is not None and not Path(str(checkpoint_or_config)).is_dir():
-        family = published().get(name)
-        if family is not None:
-            return family.published_config(name), GroundingDefaults()
+    name = published_name(checkpoint_or_config)
+    if name is not None:
+        return published()[name].published_config(name), GroundingDefaults()
     folder = find_checkpoint(checkpoint_or_config)
     data = read_config(folder)
     family = family_named(data["model_type"])
@@ -136,8 +183,16 @@ def plan(
     four_bit: bool = True,
     device: str = "cpu",
     defaults: GroundingDefaults | None = None,
+    protocol: Protocol = TEMPO,
+    clip: "VideoInfo | None" = None,
+    token_budget: int | None = None,
+    fps: float | None = None,
 ) -> MemoryPlan:
-    """The memory plan of whatever `read_model_config` takes; no weight is read. Raises CheckpointError as it does."""
+    """The memory plan of whatever `read_model_config` takes; no weight is read. Raises CheckpointError as it does.
+
+    Its context is that of `clip`, a probed file (None: the largest), as `protocol` asks at `fps` frames a second and
+    with `token_budget` (None: as it wants).
+    """
     import torch
 
     from tempo_core.checkpoint import stored_precision
@@ -160,8 +215,12 @@ def plan(
     bits = 8 if stored == "int8" else nf4_bits(kernel)
     n_bytes = float_bytes(device, kernel)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    # Vision tokens, each frame's stamp with its two marks, the last stamp, and the frame of the prompt around them.
-    context = defaults.token_budget + defaults.max_frames * (TOKENS_PER_STAMP + 2) + TOKENS_PER_STAMP + 4
+    units, visual_tokens, clip_s = largest_context(protocol, defaults, clip, fps=fps)
+    if token_budget is not None:
+        visual_tokens = min(visual_tokens, token_budget)
+    context = visual_tokens + text_tokens(protocol, units)
+    answer = defaults.max_new_tokens if protocol.sampling is None else protocol.max_new_tokens
+    answer += protocol.thinking.max_tokens if protocol.thinking is not None else 0
     text = config.get_text_config()
     # The widest layer's tensors for one piece of the context, or for one batch of the vision tower.
     prefill = min(context, PREFILL_TOKENS) * (2 * text.intermediate_size + 2 * text.hidden_size)
@@ -177,12 +236,72 @@ def plan(
         lora_targets=tuple(sorted({name.rpartition(".")[2] for name in layers})),
         lora_rank_parameters=sum(layer.in_features + layer.out_features for layer in layers.values()),
         weight_bytes=round(quantised * bits / 8) + (parameters - quantised) * n_bytes,
-        cache_bytes=family.cache_bytes(text, context + defaults.max_new_tokens, n_bytes),
+        cache_bytes=(cache := family.cache_bytes(text, context + answer, n_bytes)),
+        visual_bytes=visual_tokens * family.token_numbers(config) * n_bytes,
+        asking_bytes=cache,
         activation_bytes=max(prefill * n_bytes + unpacked, tower * n_bytes),
         context_tokens=context,
+        protocol=protocol.title,
+        clip_s=clip_s,
+        is_largest=clip is None,
         dtype=str(dtype).removeprefix("torch."),
         kernel=kernel,
     )
+
+
+def largest_context(
+    protocol: Protocol, defaults: GroundingDefaults, clip: "VideoInfo | None", *, fps: float | None = None
+) -> tuple[int, int, float | None]:
+    """Units, visual tokens and length in seconds of a clip's context (see `MemoryPlan.clip_s`). Of a clip that is cut,
+    of its longest piece; of one that is looked at twice, of both looks together."""
+    sampling, frames_per_unit = protocol.sampling, 1 if protocol.layout == "frames" else 2
+    clip_s = None if clip is None else clip.duration_s
+    if sampling is None:
+        if clip_s is None:
+            longest_s = defaults.max_frames * (defaults.finest_step_s if fps is None else 1 / fps)
+            return defaults.max_frames, defaults.budget_for(defaults.max_frames), longest_s
+        step_s = 1 / fps if fps else round_step_s(clip_s, defaults.max_frames, finest=defaults.finest_step_s)
+        frames = max(1, min(defaults.max_frames, math.ceil(clip_s / step_s)))
+        return frames, defaults.budget_for(frames), clip_s
+    if (
+        fps is not None
+    ):  # in one piece, in one look, at most as many frames as the checkpoint's defaults allow
+        frames = defaults.max_frames if clip_s is None else min(defaults.max_frames, math.ceil(clip_s * fps))
+        units = math.ceil(max(1, frames) / frames_per_unit)
+        low, high = sampling.min_pixels, sampling.frame_pixels(units * sampling.frames_per_unit)
+        if clip is not None:
+            size = fit_pixels(clip.height, clip.width, factor=sampling.factor_px, low=low, high=high)
+            high = size[0] * size[1]
+        tokens = units * max(1, high // sampling.factor_px**2)
+        return units, tokens, defaults.max_frames / fps if clip_s is None else clip_s
+    longest_s = math.inf
+    if sampling.n_frames is None and not isinstance(sampling, FullSampling):
+        longest_s = sampling.max_frames / sampling.fps
+    if protocol.chunks is not None:
+        longest_s = min(longest_s, protocol.chunks.length_s + protocol.chunks.shortest_s)
+    if clip is None or (protocol.chunks is not None and clip.duration_s > longest_s):
+        units, tokens = sampling.most_units(longest_s)
+    else:
+        frame_plan = sampling.plan(clip)
+        units = math.ceil(len(frame_plan.times_s) / sampling.frames_per_unit)
+        tokens = frame_plan.budget_tokens
+    first = protocol.first_pass
+    if first is not None and (clip is None or first.is_for(clip)):
+        units += math.ceil(2 * first.most_units / first.fps / first.segment_s)  # a stamp a segment
+        tokens += first.total_pixels // first.factor_px**2
+        longest_s = first.over_s
+    return units, tokens, clip_s if clip_s is not None or longest_s == math.inf else longest_s
+
+
+def text_tokens(protocol: Protocol, units: int) -> int:
+    """About how many tokens of text a context of so many units has with a question behind it."""
+    stamp = (
+        0
+        if protocol.layout == "video"
+        else 2 + TOKENS_PER_STAMP + len(protocol.stamp) // CHARACTERS_PER_TOKEN
+    )
+    words = sum(map(len, (*protocol.opening, *protocol.lead, *protocol.turns)))
+    return units * stamp + words // CHARACTERS_PER_TOKEN + QUESTION_TOKENS
 
 
 def cpu_kernel(quantised: int, device: str) -> str | None:

@@ -31,7 +31,12 @@ def ground(
     scan: options.Scan = None,
     budget: options.Budget = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print what memory the checkpoint needs; ask nothing")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="print what memory the checkpoint needs for VIDEO, or for the clip with the largest context; ask "
+            "nothing",
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,14 +50,33 @@ def ground(
     """
     if dry_run:  # the checkpoint may be a published model's bare name
         from tempo_core.backend import is_address
-        from tempo_core.loading import pick_device
-        from tempo_core.memory import plan
+        from tempo_core.checkpoint import choose_adapter
+        from tempo_core.loading import pick_device, planned_protocol
+        from tempo_core.memory import plan, published_name, read_model_config
+        from tempo_core.video import probe
 
         if is_address(options.model_named(checkpoint, endpoint)):
             raise InputError(
                 "A model behind an endpoint takes its server's memory. Give a --checkpoint for a dry run."
             )
-        memory_plan = plan(checkpoint, four_bit=four_bit, device=pick_device(None))
+        # the promoted adapter is looked for by the checkpoint's weights, which nobody wants for a published name
+        may_be_adapted = adapter is not None or published_name(checkpoint) is None
+        config, defaults = read_model_config(checkpoint)
+        memory_plan = plan(
+            config,
+            four_bit=four_bit,
+            device=pick_device(None),
+            defaults=defaults,
+            protocol=planned_protocol(
+                checkpoint,
+                config.model_type,
+                named=protocol,
+                adapter=choose_adapter(checkpoint, adapter) if may_be_adapted else None,
+            ),
+            clip=None if video is None else probe(video),
+            token_budget=token_budget,
+            fps=fps,
+        )
         show(memory_plan.to_dict(), memory_plan.describe(), as_json=as_json)
         return
     if video is None or query is None:

@@ -114,6 +114,34 @@ def test_a_dry_run_prints_the_plan(checkpoint: Path, capsys: pytest.CaptureFixtu
     assert "8,291.4 M" in capsys.readouterr().out
 
 
+def test_a_dry_run_of_a_known_grounder_plans_what_it_is_asked(
+    clip: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda *args, **options: pytest.fail("asked the hub")
+    )
+    known = ["ground", "--dry-run", "--checkpoint", "MCG-NJU/TimeLens2-8B"]
+    assert main(known) == 0
+    assert "of 1,024 s or longer, as TimeLens2 is asked: 139," in capsys.readouterr().out
+    assert main([*known[:2], str(clip), *known[2:], "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["clip_s"] == pytest.approx(6.0)
+    assert data["protocol"] == "TimeLens2"
+    assert data["context_tokens"] < 2000
+    assert main([*known, "--protocol", "timelens_8b"]) == 0
+    assert "of 384 s or longer, as TimeLens-8B is asked" in capsys.readouterr().out
+    adapted = [
+        "ground",
+        "--dry-run",
+        "--checkpoint",
+        "Qwen/Qwen2-VL-7B-Instruct",
+        "--adapter",
+        "zeqianli/UniTime",
+    ]
+    assert main(adapted) == 0
+    assert "as UniTime is asked" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", BAD_CHECKPOINTS)
 def test_checkpoints_that_cannot_run_are_one_line(
     no_line: Any, checkpoint: Path, clip: Path, tmp_path: Path, kind: str

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from tempo_core.defaults import GroundingDefaults
-from tempo_core.memory import TOKENS_PER_STAMP
+from tempo_core.memory import CHARACTERS_PER_TOKEN, QUESTION_TOKENS, TOKENS_PER_STAMP
 from tempo_core.positions import next_position
 from tempo_core.protocols.base import Protocol
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
@@ -24,12 +24,6 @@ from train.config import SftConfig
 from train.data.encoding import Encoded, Encoder
 from train.data.examples import Example
 from train.sft.targets import IGNORED, SoftEntries, Target, draw_target
-
-QUESTION_TOKENS = 40
-"""Tokens of a question and its answer without the protocol's own words, for planning; the true number is known once
-it is encoded."""
-CHARACTERS_PER_TOKEN = 4
-"""Of English words, for planning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
