@@ -13,7 +13,7 @@ from typing import Any
 
 from tempo_core.defaults import FILE_NAME, read_json
 from tempo_core.errors import CheckpointError
-from tempo_core.families import check_model_type
+from tempo_core.families import MIXTURES, check_model_type
 
 _CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SHIPPED = _CHECKPOINTS / "tempo-tiny"
@@ -145,19 +145,31 @@ def read_config(folder: Path) -> dict[str, Any]:
             "made from; it is stored in NF4 here when it is loaded."
         )
     config = read_json(folder / "config.json")
-    check_config(config, folder)
+    is_mixture = config.get("model_type") in MIXTURES
+    check_config(config, folder, weight_bytes=stated_bytes(folder) if is_mixture else 0)
     return config
 
 
-def check_config(config: dict[str, Any], source: object) -> None:
+def stated_bytes(folder: Path) -> int:
+    """What a folder's weights take, as the index of its shards says, else what its safetensors files do; 0 where
+    neither says it."""
+    if (folder / WEIGHTS_INDEX).is_file():
+        metadata = read_json(folder / WEIGHTS_INDEX).get("metadata")
+        stated = metadata.get("total_size") if isinstance(metadata, dict) else None
+        if isinstance(stated, int | float) and 0 < stated < float("inf"):
+            return int(stated)
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors") if path.is_file())
+
+
+def check_config(config: dict[str, Any], source: object, *, weight_bytes: int = 0) -> None:
     """Raise CheckpointError, which names `source`, for a configuration of code of its own, of no family that runs here,
-    or of weights that are stored in a way that is not read here."""
+    or of weights that are stored in a way that is not read here. `weight_bytes` is what they take (0: nobody knows)."""
     if config.get("auto_map"):
         raise CheckpointError(
             f"{source} wants to run code of its own (auto_map in config.json), which is never done. Name a checkpoint "
             "whose architecture is part of transformers."
         )
-    check_model_type(config.get("model_type"), source)
+    check_model_type(config.get("model_type"), source, weight_bytes=weight_bytes)
     stored_precision(config, source)
 
 

@@ -251,7 +251,13 @@ class Hub:
                     self._fetch(listing, file, blobs, cancel, report, arrived)
                     arrived += file.size_bytes
                     if file.path == "config.json" and file.size_bytes <= CONFIG_BYTES:
-                        check_config(json.loads((blobs / file.blob_name).read_bytes()), listing.name)
+                        config = json.loads((blobs / file.blob_name).read_bytes())
+                        weights = [other for other in listing.files if other.path.endswith(".safetensors")]
+                        check_config(
+                            config,
+                            listing.name,
+                            weight_bytes=sum(weight_file.size_bytes for weight_file in weights),
+                        )
                 folder = self._link(listing)
                 sync_all(blobs.parent)  # the names that huggingface_hub made
                 return folder

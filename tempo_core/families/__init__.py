@@ -23,14 +23,16 @@ MIXTURES = ("qwen2_5_vl_moe", "qwen3_vl_moe", "qwen3_5_moe")
 """Mixtures of experts of the same makers: their layers are others."""
 
 
-def check_model_type(model_type: object, source: object) -> str:
-    """The `model_type` if it is a family's. Raises CheckpointError, which names `source`, for any other."""
+def check_model_type(model_type: object, source: object, *, weight_bytes: int = 0) -> str:
+    """The `model_type` if it is a family's. Raises CheckpointError, which names `source`, for any other; `weight_bytes`
+    is what its weights take (0: nobody knows)."""
     if model_type in MODEL_TYPES:
         return str(model_type)
     if model_type in MIXTURES:
+        weights = f" of {weight_bytes / 1e9:.1f} GB" if weight_bytes else ""
         raise CheckpointError(
-            f"{source} holds a mixture of experts ({model_type!r}), of which every expert would have to lie in "
-            "memory; only dense models run here. Name a dense checkpoint of the family, such as "
+            f"{source} holds a mixture of experts{weights} ({model_type!r}), of which every expert would have to lie "
+            "in memory; only dense models run here. Name a dense checkpoint of the family, such as "
             "Qwen/Qwen3-VL-8B-Instruct."
         )
     raise CheckpointError(

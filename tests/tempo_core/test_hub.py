@@ -152,6 +152,7 @@ def test_a_full_disk_is_known_before_a_byte_of_the_weights(
             {**checkpoint_files(), "config.json": b'{"model_type": "qwen2_vl", "auto_map": {"a": "b"}}'},
             "wants to run code of its own",
         ),
+        (checkpoint_files("qwen3_vl_moe"), r"someone/grounder holds a mixture of experts of 0\.0 GB"),
         ({**checkpoint_files(), "config.json": b"no"}, "config.json that is no JSON"),
         ({"config.json": b"{}", "pytorch_model.bin": b"x"}, "has no safetensors weights"),
     ],

@@ -530,7 +530,16 @@ def test_custom_code_is_refused(copy: Path) -> None:
 
 def test_a_mixture_of_experts_is_refused(copy: Path) -> None:
     _edit(copy / "config.json", model_type="qwen3_vl_moe")
-    with pytest.raises(CheckpointError, match=r"mixture of experts.*Name a dense checkpoint"):
+    size = (copy / "model.safetensors").stat().st_size
+    sizes = rf"mixture of experts of {size / 1e9:.1f} GB \("
+    with pytest.raises(CheckpointError, match=rf"{sizes}.*Name a dense checkpoint"):
+        _load(copy)
+    index = copy / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 471_120_000_000}, "weight_map": {}}))
+    with pytest.raises(CheckpointError, match=r"mixture of experts of 471\.1 GB \('qwen3_vl_moe'\)"):
+        _load(copy)
+    index.write_text(json.dumps({"metadata": {"total_size": "much"}}))
+    with pytest.raises(CheckpointError, match=sizes):
         _load(copy)
 
 
