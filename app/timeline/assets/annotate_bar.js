@@ -7,6 +7,7 @@ const SLOW_SAVE_MS = 300;
 
 const TROUBLES = {
   offline: "Offline",
+  busy: "The server is busy",
   full: "The server is full",
   fault: "The server failed",
   person: "Signed out",

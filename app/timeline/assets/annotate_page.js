@@ -135,6 +135,7 @@ class AnnotatePage {
       this.card.show("You are signed out", `Sign in and go on where you were. ${again}`, [["Sign in", signIn, true]]);
     else if (kind === "role") this.card.show("Your account may not do this", `${message} ${again}`, [["Sign in as somebody else", signIn]]);
     else if (kind === "fault") this.card.show("The server failed", `${message} ${again}`);
+    else if (kind === "busy") this.card.show("The server is busy", `${message} ${again}`);
     else this.card.show("The server does not answer", `${message} ${again}`);
   }
 

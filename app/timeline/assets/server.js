@@ -5,8 +5,9 @@ import { addressOf } from "./address.js";
 const TIMEOUT_MS = 20_000;
 
 /**
- * `kind`: "away" (no answer, or too busy: try again), "full" (the server has no room: try again), "fault" (the server
- * failed at this: trying for ever helps nobody), "person" (sign in), "role" (may not), "conflict", "refused".
+ * `kind`: "away" (no answer: try again), "busy" (it answered that it cannot now: try again), "full" (the server has no
+ * room: try again), "fault" (the server failed at this: trying for ever helps nobody), "person" (sign in), "role" (may
+ * not), "conflict", "refused".
  */
 export class Failure extends Error {
   constructor(kind, message, body = null, status = 0) {
@@ -54,7 +55,7 @@ function kindOf(status) {
   if (status === 401) return "person";
   if (status === 403) return "role";
   if (status === 507) return "full";
-  if (status === 429 || (status >= 502 && status <= 504)) return "away"; // a proxy without a server behind it
+  if (status === 429 || (status >= 502 && status <= 504)) return "busy"; // also a proxy's word for it
   return status >= 500 ? "fault" : "refused";
 }
 

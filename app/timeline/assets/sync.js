@@ -60,7 +60,7 @@ export class EditSync extends EventTarget {
 
   /**
    * { kind, count, saved_ms, message, query_id }: kind is saved, saving, conflict, refused, or what `retry` tries again:
-   * offline, full, fault, person, role.
+   * offline, busy, full, fault, person, role.
    */
   get status() {
     const common = { count: this.#queue.length, saved_ms: this.#saved_ms, durable: this.#durable };

@@ -33,6 +33,8 @@ from tests.app.conftest import Profile
 from tests.app.fakes import write_clip
 from tests.forkserver import processes_with
 
+sync_api = pytest.importorskip("playwright.sync_api")
+
 pytestmark = [pytest.mark.browser]
 
 PATIENCE_MS = 300_000
@@ -584,6 +586,48 @@ def test_what_the_server_fails_at_is_tried_three_times_and_holds_nothing_else_up
     page.click(".fl-chip")
     wait_saved(page)
     assert [version.edit.flagged for version in bench.store.corrections(1)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "is_retried"),
+    [
+        (400, "Not saved: No, thank you.", False),
+        (401, "Signed out, 1 edit kept here · retry now", True),
+        (403, "Not allowed, 1 edit kept here · retry now", True),
+        (413, "Not saved: No, thank you.", False),
+        (429, "The server is busy, 1 edit kept here · retry now", True),
+        (500, "The server failed, 1 edit kept here · retry now", True),
+        (502, "The server is busy, 1 edit kept here · retry now", True),
+        (503, "The server is busy, 1 edit kept here · retry now", True),
+        (504, "The server is busy, 1 edit kept here · retry now", True),
+        (507, "The server is full, 1 edit kept here · retry now", True),
+    ],
+)
+def test_the_chip_says_what_kept_an_edit_from_being_saved(
+    bench: Bench, served: str, page: Any, status: int, words: str, is_retried: bool
+) -> None:
+    sit_down(page, served, annotator_with("original-first"))
+    page.route("**/edits", lambda route: route.fulfill(status=status, json={"error": "No, thank you."}))
+    page.keyboard.press("f")
+    sync_api.expect(page.locator(".fl-chip")).to_have_text(words, timeout=PATIENCE_MS)
+    assert page.get_attribute(".fl-chip", "title") == "No, thank you."
+    alarm, colour, cursor = page.evaluate(
+        """() => {
+          const chip = document.querySelector(".fl-chip");
+          const probe = document.createElement("i");
+          probe.style.color = "var(--tl-alarm)";
+          chip.after(probe);
+          const colours = [getComputedStyle(probe).color, getComputedStyle(chip).color];
+          probe.remove();
+          return [...colours, getComputedStyle(chip).cursor];
+        }"""
+    )
+    assert (colour, cursor == "pointer") == (alarm, is_retried)
+    page.unroute("**/edits")
+    if is_retried:
+        page.click(".fl-chip")
+        wait_saved(page)
+    assert len(bench.store.corrections(1)) == int(is_retried)
 
 
 def test_a_comment_that_was_typed_survives_escape(bench: Bench, served: str, page: Any) -> None:
