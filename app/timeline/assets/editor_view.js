@@ -1,7 +1,8 @@
 /**
  * The timeline in which moments are edited. `load(item, { history })` opens a workspace item; `editor` holds what
  * stands. Events on the root (they bubble): tl-submit { editor, edit, audition }, tl-previous, tl-skip, tl-ask { editor }
- * (cancelable: preventDefault() replaces the reasons dialog). `slots` are places for a page's own parts.
+ * (cancelable: preventDefault() replaces the reasons dialog), and tl-time-unit (times are written otherwise now; does
+ * not bubble). `slots` are places for a page's own parts.
  */
 
 import { nameButton } from "./controls.js";
@@ -384,6 +385,7 @@ export class EditorView extends TimelineView {
   changeTimeUnit() {
     timeUnit.value = timeUnit.value === "clock" ? "seconds" : "clock";
     this.state.touch("value", "viewport", "playhead", "edit");
+    this.root.dispatchEvent(new CustomEvent("tl-time-unit"));
     this.say(`Times are written as ${timeText(660)}.`);
   }
 

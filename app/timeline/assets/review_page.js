@@ -8,7 +8,7 @@
  */
 
 import { button, el, setText } from "./dom.js";
-import { secondsText } from "./format.js";
+import { timeText } from "./format.js";
 import { buildGuidelines, loadGuidelinesStyle } from "./guidelines.js";
 import { TYPING } from "./keyboard.js";
 import { openLocalStore } from "./local_store.js";
@@ -53,6 +53,7 @@ class ReviewPage {
     this.view.help.querySelector(".tl-keys")?.before(el("p", { className: "rv-keys", text: KEYS }));
     this.view.editor.addEventListener("change", () => this.#showRows(), { signal });
     this.view.editor.addEventListener("commit", () => this.#store(), { signal });
+    root.addEventListener("tl-time-unit", () => this.#showRows(), { signal });
     root.addEventListener("tl-submit", ({ detail }) => this.decide(detail.edit), { signal });
     root.addEventListener("tl-previous", () => this.reopen(), { signal });
     root.addEventListener("tl-skip", () => this.skip(), { signal });
@@ -319,6 +320,6 @@ function isFault(error) {
 function answerText(edit) {
   if (!edit) return "–";
   if (edit.verdict !== "moments") return [edit.verdict.replace("-", " "), edit.reason].filter(Boolean).join(": ");
-  const times = (moment) => `${secondsText(moment.start_ms / 1000, 2)}–${secondsText(moment.end_ms / 1000, 2)} s`;
+  const times = (moment) => `${timeText(moment.start_ms / 1000)}–${timeText(moment.end_ms / 1000)}`;
   return edit.moments.map(times).join(", ");
 }

@@ -1,7 +1,7 @@
 /** The rows that can be adopted: one key each, and how far each edge still is from the adjudicator's own. */
 
 import { button, el } from "./dom.js";
-import { plural, secondsText, VERDICTS } from "./format.js";
+import { plural, secondsText, timeText, VERDICTS } from "./format.js";
 import { matchMoments } from "./moments.js";
 
 const KINDS = { annotator: "annotator", model: "model", original: "as released" };
@@ -55,12 +55,12 @@ function momentNodes({ moments, confidences }, own_moments) {
   });
 }
 
-/** "12.30 Δ0.40": the time, and what remains between it and the adjudicator's own edge. */
+/** "0:12.30 Δ0.40": the time, and what remains between it and the adjudicator's own edge. */
 function edgeNode(moment, match, edge) {
   const ms = moment[`${edge}_ms`];
   const away_ms = match === null ? null : Math.abs(ms - match[`${edge}_ms`]);
   const text = away_ms === null ? "no counterpart" : `Δ${secondsText(away_ms / 1000, 2)}`;
   const apart = away_ms === null ? "none" : away_ms === 0 ? "same" : away_ms < 500 ? "near" : "far";
   const delta = el("small", { className: "rv-delta", text, attrs: { "data-apart": apart } });
-  return el("span", { className: "rv-edge" }, secondsText(ms / 1000, 2), delta);
+  return el("span", { className: "rv-edge" }, timeText(ms / 1000), delta);
 }

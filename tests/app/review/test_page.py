@@ -147,6 +147,19 @@ def test_rows_show_what_remains_and_the_own_lane_decides(
     expect(page.locator(".rv-line")).to_contain_text("Decided by local")
 
 
+def test_times_of_the_answers_are_written_in_the_unit_that_was_chosen(
+    page: Any, serve: Callable[..., RunningApp], store: Store
+) -> None:
+    running = serve(store=store)
+    opened(page, running, 2)
+    edges = page.locator(".rv-rows li").first.locator(".rv-edge")
+    expect(edges).to_have_text(["0:00.50Δ0.40", "0:01.50Δ0.90"])
+    page.keyboard.press("t")
+    expect(edges).to_have_text(["0.50Δ0.40", "1.50Δ0.90"])
+    page.reload()
+    expect(edges).to_have_text(["0.50Δ0.40", "1.50Δ0.90"], timeout=SLOW_MS)
+
+
 def test_a_closed_tab_loses_no_edit_and_a_decision_clears_it(
     page: Any, serve: Callable[..., RunningApp], store: Store
 ) -> None:
@@ -242,7 +255,7 @@ def test_two_adjudicators_conflict_and_nothing_is_overwritten(
     fay.keyboard.press("2")
     panel = fay.locator(".rv-conflict")
     expect(panel).to_be_visible()
-    expect(panel.locator("dd")).to_have_text(["0.50–1.50 s", "1.30–3.30 s"])
+    expect(panel.locator("dd")).to_have_text(["0:00.50–0:01.50", "0:01.30–0:03.30"])
     assert [verdict.adjudicator for verdict in store.verdicts(2)] == ["eve"]
     fay.keyboard.press("3")
     assert len(store.verdicts(2)) == 1, "keys wait until the conflict is settled"
