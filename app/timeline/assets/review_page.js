@@ -48,7 +48,8 @@ class ReviewPage {
     const answers = el("section", { attrs: { "aria-label": "Answers" } }, this.line, this.conflict, this.rows.node);
     this.guidelines = buildGuidelines();
     const below = el("div", { className: "rv-below" }, answers, this.list.node);
-    this.view.slots.foot.append(this.guidelines.node, below);
+    this.view.slots.head.append(this.guidelines.node);
+    this.view.slots.foot.append(below);
     root.classList.add("rv-root");
     this.view.help.querySelector(".tl-keys")?.before(el("p", { className: "rv-keys", text: KEYS }));
     this.view.editor.addEventListener("change", () => this.#showRows(), { signal });

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from annotations.projects import ProjectPlan
 from annotations.proposers import ANY
 from annotations.records import Edit, EditedMoment, Prediction, ProposedMoment
 from annotations.rows import Row
@@ -158,6 +159,39 @@ def test_times_of_the_answers_are_written_in_the_unit_that_was_chosen(
     expect(edges).to_have_text(["0.50Δ0.40", "1.50Δ0.90"])
     page.reload()
     expect(edges).to_have_text(["0.50Δ0.40", "1.50Δ0.90"], timeout=SLOW_MS)
+
+
+def test_guidelines_stand_beside_the_query_and_move_nothing(
+    page: Any, serve: Callable[..., RunningApp], store: Store
+) -> None:
+    plan = ProjectPlan(name="week one", qids=("2",), guidelines="Mind the ends.\n" * 40)
+    store.add_project(plan, op_id="plan", actor="lead")
+    running = serve(store=store)
+    opened(page, running, 2)
+    guide, text = page.locator("#review .tl-head .fl-guide"), page.locator("#review .fl-guide-text")
+    expect(text).to_be_visible()
+    places = """() => [".tl-query", ".tl-stage", ".tl-axis", ".rv-below"].map(
+      (part) => document.querySelector(`#review ${part}`).getBoundingClientRect().top + scrollY)"""
+    for width in (1440, 700, 390):
+        page.set_viewport_size({"width": width, "height": 1000})
+        opened_at = page.evaluate(places)
+        box = text.bounding_box()
+        assert box is not None
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+        guide.locator("summary").click()
+        expect(text).to_be_hidden()
+        assert page.evaluate(places) == opened_at
+        guide.locator("summary").click()
+        expect(text).to_be_visible()
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    query, beside = query_text(page).bounding_box(), guide.bounding_box()
+    assert query is not None
+    assert beside is not None
+    assert beside["x"] >= query["x"] + query["width"]
+    assert abs(beside["y"] - query["y"]) < 20
+    with_guidelines = page.evaluate(places)
+    guide.evaluate("(node) => { node.hidden = true; }")
+    assert page.evaluate(places) == with_guidelines
 
 
 def test_a_closed_tab_loses_no_edit_and_a_decision_clears_it(
