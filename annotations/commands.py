@@ -18,6 +18,7 @@ from annotations.rows import Split
 from tempo_core import command_line
 from tempo_core.command_line import AsJson, actor, show, table
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 if TYPE_CHECKING:
     from annotations.formats import RowsRejected
@@ -199,22 +200,24 @@ def import_(
             if not as_json:
                 line = (
                     f"{file.name} ({imported.format}) → {imported.dataset}: {report.added} added, "
-                    f"{report.unchanged} known, {report.proposals} proposals, {report.corrections} corrections"
+                    f"{report.unchanged} known, {plural(report.proposals, 'proposal')}, "
+                    f"{plural(report.corrections, 'correction')}"
                 )
                 if imported.models:
                     line += f"; predictions of {', '.join(imported.models)}"
                 contents = [f"  {item}" for item in imported.contents if item.taken != item.held]
                 contents += [
-                    f"  filled: {name} of {count} known rows" for name, count in report.filled.items()
+                    f"  filled: {name} of {plural(count, 'known row')}"
+                    for name, count in report.filled.items()
                 ]
                 contents += [
-                    f"  {count} known rows lack {name}, which the file has: --update fills it"
+                    f"  {plural(count, 'known row lacks', 'known rows lack')} {name}, "
+                    "which the file has: --update fills it"
                     for name, count in report.empty.items()
                 ]
                 if report.other_split:
-                    contents.append(
-                        f"  {report.other_split} known rows stay in another split than the file's"
-                    )
+                    rows_stay = plural(report.other_split, "known row stays", "known rows stay")
+                    contents.append(f"  {rows_stay} in another split than the file's")
                 contents += [f"  mended: {count} {repair}" for repair, count in imported.mended.items()]
                 left_out = [f"  left out: {item}" for item in answer["omitted"][:LISTED_OMISSIONS]]
                 if (rest := len(answer["omitted"]) - LISTED_OMISSIONS) > 0:
@@ -357,9 +360,12 @@ def export(
         with open_store(database) as store:
             counts = {"dataset": dataset, "format": report.format, "rows": report.rows}
             store.record_event("exported", actor=actor(), detail=counts)
-    lines = [f"{report.rows} rows of {dataset} as {report.format}:", *(f"  {file}" for file in report.files)]
-    lines += [f"  {count} rows: {name}" for name, count in report.counts.items() if count]
-    lines += [f"  {count} rows lose {name}" for name, count in report.dropped.items()]
+    lines = [
+        f"{plural(report.rows, 'row')} of {dataset} as {report.format}:",
+        *(f"  {file}" for file in report.files),
+    ]
+    lines += [f"  {plural(count, 'row')}: {name}" for name, count in report.counts.items() if count]
+    lines += [f"  {plural(count, 'row loses', 'rows lose')} {name}" for name, count in report.dropped.items()]
     lines += [f"  left out: {problem}" for problem in report.problems]
     answer = {**report.to_dict(), "dataset": dataset, "snapshot": source.sha256}
     show(answer, "\n".join(lines), as_json=as_json, pretty=True)
@@ -565,8 +571,8 @@ def videos(
                 for clip in plan.clips
             ]
             sources = len({clip.source for clip in plan.clips})
-            lines = [table(rows), f"{len(clips)} clips of {sources} source videos"]
-            lines += [f"{vid}: needed as it is ({count} rows)" for vid, count in plan.whole.items()]
+            lines = [table(rows), f"{plural(len(clips), 'clip')} of {plural(sources, 'source video')}"]
+            lines += [f"{vid}: needed as it is ({plural(count, 'row')})" for vid, count in plan.whole.items()]
             show({"clips": clips, "whole": plan.whole}, "\n".join(lines), as_json=as_json, pretty=True)
             return 0
         if action == "cut":
@@ -580,10 +586,11 @@ def videos(
             cuts = cutting.cut(plan, folder, target, short_side_px=short_side, on_clip=report_clip)
             videos.add_folder(store, target, op_id=str(uuid4()), actor=actor())
             missing, answer = videos.missing(store), dataclasses.asdict(cuts)
-            lines = [f"{len(cuts.vids)} clips are in {target}"]
+            lines = [f"{plural(len(cuts.vids), 'clip is', 'clips are')} in {target}"]
             lines += [f"  {vid}: {reason}" for vid, reason in cuts.failed.items()]
             if cuts.without_source:
-                lines.append(f"{len(cuts.without_source)} clips lack their source video, such as")
+                lack = plural(len(cuts.without_source), "clip lacks its", "clips lack their")
+                lines.append(f"{lack} source video, such as")
                 lines += [f"  {vid}" for vid in cuts.without_source[:LISTED_VIDEOS]]
             status = 1 if cuts.failed else 0
         elif action == "missing" or folder is None:
@@ -596,7 +603,7 @@ def videos(
                 *(f"  no row asks for {file}" for file in report.unmatched[:LISTED_VIDEOS]),
             ]
     answer["missing"] = missing
-    lines.append(f"{len(missing)} videos of rows are missing")
+    lines.append(f"{plural(len(missing), 'video')} of rows {'is' if len(missing) == 1 else 'are'} missing")
     lines += [f"  {vid}: would be found as {name}" for vid, name in list(missing.items())[:LISTED_VIDEOS]]
     if len(missing) > LISTED_VIDEOS:
         lines.append(f"  … and {len(missing) - LISTED_VIDEOS} more (--json lists all)")
@@ -732,9 +739,9 @@ def adopt(
                 raise InputError(f"There is no batch {undo!r}; there are: {', '.join(batches) or 'none'}.")
             query_ids = store.withdraw_verdicts(undo, op_id=str(uuid4()), actor=actor())
             answer: dict[str, Any] = {"batch": undo, "withdrawn": len(query_ids)}
-            show(
-                answer, f"{len(query_ids)} decisions of {undo} are taken back.", as_json=as_json, pretty=True
-            )
+            verb = "is" if len(query_ids) == 1 else "are"
+            text = f"{plural(len(query_ids), 'decision')} of {undo} {verb} taken back."
+            show(answer, text, as_json=as_json, pretty=True)
             return
         rows = bulk_adoption.agreed_rows(store.answered_records(dataset))
         batch = None
@@ -746,8 +753,8 @@ def adopt(
     ]
     if len(rows) > LISTED_VIDEOS:
         lines.append(f"… and {len(rows) - LISTED_VIDEOS} more (--json lists all)")
-    outcome = f"decided; `adopt --undo {batch}` takes them back" if batch else "that the rule would decide"
-    show(answer, "\n".join([f"{len(rows)} rows {outcome}.", *lines]), as_json=as_json, pretty=True)
+    outcome = f"decided; `adopt --undo {batch}` takes that back" if batch else "that the rule would decide"
+    show(answer, "\n".join([f"{plural(len(rows), 'row')} {outcome}.", *lines]), as_json=as_json, pretty=True)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from annotations.rows import Split
 from tempo_core import command_line
 from tempo_core.command_line import AsJson, show, table
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 projects = command_line.new_app("projects", "Plan who answers which rows, how often, and until when.")
 
@@ -57,10 +58,12 @@ def show_(name: Name, database: Database = None, as_json: AsJson = False) -> Non
     project = report.project
     lines = [
         f"{project.name}: {project.state}" + (f". {report.ended}" if report.ended else ""),
-        f"{report.complete} of {report.rows} rows complete, {report.answers_given} of {report.answers_wanted} answers",
+        f"{report.complete} of {plural(report.rows, 'row')} complete, "
+        f"{report.answers_given} of {plural(report.answers_wanted, 'answer')}",
     ]
     if report.without_clip:
-        lines.append(f"{report.without_clip} rows wait for their clip: `videos plan` says which")
+        waiting = plural(report.without_clip, "row waits for its clip", "rows wait for their clip")
+        lines.append(f"{waiting}: `videos plan` says which")
     if report.answers_per_day is not None:
         pace = f"{report.answers_per_day:.1f} answers a day"
         if report.rows_per_hour is not None:
@@ -140,7 +143,7 @@ def create(
         answer: dict[str, Any] = {"name": name, "rows": count, "id": None}
         if not dry_run:
             answer["id"] = store.add_project(plan, op_id=str(uuid4()), actor=actor())
-    lines = f"{name}: {count} rows" + (", nothing was made (--dry-run)." if dry_run else ".")
+    lines = f"{name}: {plural(count, 'row')}" + (", nothing was made (--dry-run)." if dry_run else ".")
     if not plan.people:
         lines += " Nobody takes part yet: `projects change NAME --people ada,bo`."
     show(answer, lines, as_json=as_json, pretty=True)

@@ -20,6 +20,7 @@ from operator import attrgetter
 from typing import Any
 
 from tempo_core.errors import Cancelled, InputError, TempoError
+from tempo_core.wording import plural
 
 logger = logging.getLogger(__name__)
 
@@ -128,12 +129,12 @@ class JobQueue:
             visitors = [other for other in self._jobs if other.network]
             if len(self._jobs) >= self.limit or (network and len(visitors) >= max(1, self.limit // 2)):
                 raise Busy(
-                    f"{len(self._jobs)} questions are already waiting, which is the limit. "
+                    f"{plural(len(self._jobs), 'question is', 'questions are')} already waiting, which is the limit. "
                     f"Try again in {self._wait_text(len(self._jobs))}."
                 )
             if sum(other.owner == owner for other in self._jobs) >= self.per_owner:
                 raise Busy(
-                    f"You already have {self.per_owner} questions waiting. Let one finish, or cancel it."
+                    f"You already have {plural(self.per_owner, 'question')} waiting. Let one finish, or cancel it."
                 )
             if network and sum(other.network == network for other in visitors) >= 2 * self.per_owner:
                 raise Busy(
@@ -295,7 +296,7 @@ def _batch_key(job: Job) -> Hashable | None:
 def seconds_text(seconds: float) -> str:
     """A wait in words: "5 seconds", "2 minutes"."""
     count, unit = (max(1, round(seconds)), "second") if seconds < 90 else (round(seconds / 60), "minute")
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+    return plural(count, unit)
 
 
 class JobQueues:

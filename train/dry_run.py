@@ -7,6 +7,7 @@ from pathlib import Path
 from tempo_core.memory import plan, read_model_config
 from tempo_core.protocols.base import Protocol
 from tempo_core.protocols.tempo import PROTOCOL as TEMPO
+from tempo_core.wording import plural
 from train.config import RefreshConfig
 from train.data.examples import Example, counts
 
@@ -52,11 +53,12 @@ class DryRun:
     def describe(self) -> str:
         """The plan in a few lines for a terminal."""
         rows, clips, refusals = (self.rows[name] for name in ("rows", "clips", "no moment"))
-        lines = [f"rows        {rows} about {clips} clips, {refusals} of them without a moment"]
+        lines = [f"rows        {rows:,} about {plural(clips, 'clip')}, {refusals} of them without a moment"]
         for stage, steps in self.steps.items():
             tokens = self.tokens[stage] / 1e6
             lines.append(
-                f"{stage:<12}{steps} steps, {tokens:,.2f} M tokens, about {duration_text(self.seconds[stage])}"
+                f"{stage:<12}{plural(steps, 'step')}, {tokens:,.2f} M tokens, "
+                f"about {duration_text(self.seconds[stage])}"
             )
         for stage, seconds in self.other_seconds.items():
             lines.append(f"{stage:<12}about {duration_text(seconds)}")

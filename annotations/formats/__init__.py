@@ -35,6 +35,7 @@ from annotations.formats.options import (
 from annotations.rows import Row, SourceLine
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
+from tempo_core.wording import plural
 
 __all__ = [
     "FORMATS",
@@ -182,7 +183,7 @@ def write(
     if problems and not options.keep_going:
         raise RowsRejected(tuple(problems), "written")
     if not exported:
-        counted = "".join(f" {count} rows: {reason}." for reason, count in left_out.items())
+        counted = "".join(f" {plural(count, 'row')}: {reason}." for reason, count in left_out.items())
         raise InputError(f"There are no rows to write to {path}.{counted}")
 
     dropped = dropped_fields(exported, path, format=format, options=options)

@@ -23,6 +23,7 @@ from annotations.rows import VERSION_SOURCES, AnnotatorVersion, Row, SourceLine,
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import FieldError, Problem
 from tempo_core.moments import Moment
+from tempo_core.wording import plural
 
 SUFFIX = ".eaf"
 TRUTH, ORIGINAL = "moments", "original"
@@ -133,7 +134,7 @@ def _read_file(path: Path, options: ReadOptions) -> Iterator[Item]:
     for number, links in enumerate(root.iterfind("REF_LINK_SET"), start=1):
         if len(links):
             name = links.get("LINK_SET_NAME") or links.get("LINK_SET_ID") or str(number)
-            reason = f"{len(links)} links between annotations are not read"
+            reason = f"{plural(len(links), 'link')} between annotations {'is' if len(links) == 1 else 'are'} not read"
             yield Omission(file=path.name, place=f'link set "{name}"', reason=reason)
 
     for qid, query in queries.items():

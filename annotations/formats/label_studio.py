@@ -33,6 +33,7 @@ from annotations.rows import (
     Windows,
 )
 from tempo_core.metrics.rows import FieldError, Problem
+from tempo_core.wording import plural
 
 LABEL_CONFIG = """<View>
   <Text name="query" value="$query"/>
@@ -217,7 +218,7 @@ class _Task:
             scored = sum(map(len, answer.scores.values()))
             if scored and scored < (count := sum(map(len, answer.windows.values()))):
                 yield self._omission(
-                    answer.place, f"scores of {scored} of {count} moments, as the others have none"
+                    answer.place, f"scores of {scored} of {plural(count, 'moment')}, as the others have none"
                 )
 
         labels = list(dict.fromkeys(label for answer in answers for label in answer.windows))
@@ -229,7 +230,7 @@ class _Task:
             for control, label in labels:
                 if (control, label) not in query_labels:
                     count = sum(len(answer.windows.get((control, label), ())) for answer in answers)
-                    reason = f"{count} ranges that mark no moments of the query"
+                    reason = f"{plural(count, 'range that marks', 'ranges that mark')} no moment of the query"
                     yield self._omission(f'label "{label}" of control "{control}"', reason)
             full_answers = [
                 answer for answer in answers if answer.windows or answer.verdict or not answer.others

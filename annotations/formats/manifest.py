@@ -9,6 +9,7 @@ from typing import Any
 
 from annotations.formats.options import ExportOptions
 from annotations.rows import Row
+from tempo_core.wording import plural
 
 QVHIGHLIGHTS = "cc-by-nc-sa-4.0"
 YOUTUBE_CLIP = re.compile(r".+_\d+\.\d_\d+\.\d")
@@ -62,9 +63,11 @@ def licence_notice(rows: Sequence[Row], options: ExportOptions) -> str:
     licence = licence_of(rows, options)
     name, url = LICENCES.get(licence, (licence, ""))
     corrected = changed_count(rows)
-    changes = f"No changes were made to the moments of these {len(rows)} queries."
+    these = "this query" if len(rows) == 1 else f"these {plural(len(rows), 'query', 'queries')}"
+    changes = f"No changes were made to the moments of {these}."
     if corrected:
-        changes = f"Changes were made: the moments of {corrected} of {len(rows)} queries were corrected."
+        queries = plural(len(rows), "query", "queries")
+        changes = f"Changes were made: the moments of {corrected} of {queries} were corrected."
     attribution = f"Derived from {ATTRIBUTION}.\n" if licence == QVHIGHLIGHTS else ""
     head = f"{name}\n{url}\n" if url else f"{name}\n"
     return (
@@ -120,7 +123,7 @@ def dataset_card(sizes: Mapping[str, int], rows: Sequence[Row], options: ExportO
     return (
         f"{head}\n# Corrected moments\n\nWhen does it happen? Queries about videos, each with every moment "
         f"that matches, or the verdict that none does.\n\n| split | queries |\n|---|---|\n{counted}\n"
-        f"{changed_count(rows)} queries differ from the release. "
+        f"{plural(changed_count(rows), 'query differs', 'queries differ')} from the release. "
         "Rows of val and test are for scoring, never for training.\n"
         f"\n## Columns\n\n| column | meaning |\n|---|---|\n{table}"
         f"\n## Licence\n\n{licence_notice(rows, options)}"

@@ -19,6 +19,7 @@ from annotations.rows import Row, Split
 from tempo_core.errors import InputError
 from tempo_core.metrics.rows import Problem
 from tempo_core.sandbox import ChildLimits
+from tempo_core.wording import plural
 
 SHOWN_PROBLEMS = 10
 
@@ -30,7 +31,7 @@ class RowsRejected(InputError):
         self.problems = problems
         listing = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
         rest = f"\n  … and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        rows = "1 row breaks" if len(problems) == 1 else f"{len(problems)} rows break"
+        rows = plural(len(problems), "row breaks", "rows break")
         remedy = "pass --mend or --keep-going" if action == "imported" else "pass --keep-going"
         super().__init__(f"{rows} a rule, so nothing was {action}:\n{listing}{rest}\nMend them, or {remedy}.")
 

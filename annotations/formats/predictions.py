@@ -24,6 +24,7 @@ from annotations.formats.jsonl import plain, read_lines, with_refusals
 from annotations.formats.options import Contents, ExportFiles, ExportOptions, Item, Omission, ReadOptions
 from annotations.rows import AnnotatorVersion, Row, SourceLine, Split, Windows
 from tempo_core.metrics.rows import PREDICTION_LIST, RELEVANCE_FIELDS, FieldError, Problem, has_rejected
+from tempo_core.wording import plural
 
 UNNAMED_MODEL = "model"
 RANKED = "pred_relevant_windows"
@@ -82,14 +83,15 @@ def read(path: Path, options: ReadOptions) -> Iterator[Item]:
             )
             yield Omission(file=path.name, place=place, reason=reason)
         if empty_count:
-            yield Omission(file=path.name, place=place, reason=f"{empty_count} windows without length")
+            yield Omission(
+                file=path.name, place=place, reason=f"{plural(empty_count, 'window')} without length"
+            )
         surplus = sum(window not in windows for window in ranked) - empty_count
         surplus_count, surplus_rows = surplus_count + surplus, surplus_rows + bool(surplus)
     if surplus_count:
-        reason = (
-            f"{surplus_count} ranked windows are no part of the answer: it is a refusal, or stands in moments"
-        )
-        yield Omission(file=path.name, place=f"{surplus_rows} queries", reason=reason)
+        windows_are = plural(surplus_count, "ranked window is", "ranked windows are")
+        reason = f"{windows_are} no part of the answer: it is a refusal, or stands in moments"
+        yield Omission(file=path.name, place=plural(surplus_rows, "query", "queries"), reason=reason)
     yield Contents(unit="windows", held=held_count, taken=taken_count)
 
 

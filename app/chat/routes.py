@@ -31,6 +31,7 @@ from app.job_queue import Busy, Progress, seconds_text
 from app.media.uploads import Uploads
 from tempo_core.errors import TempoError
 from tempo_core.picture_clip import clip_of_pictures
+from tempo_core.wording import plural
 
 OWNED_BY = "tempo-studio"
 ANY_MODEL = "tempo"
@@ -67,9 +68,8 @@ class BodySlots:
         if share in self._shares:
             raise Busy("Another request of yours is being read. Send one clip at a time.")
         if len(self._shares) >= self.limit:
-            raise Busy(
-                f"{self.limit} requests are being read, which is the limit. Try again in a few seconds."
-            )
+            requests_are = plural(self.limit, "request is", "requests are")
+            raise Busy(f"{requests_are} being read, which is the limit. Try again in a few seconds.")
         self._shares.append(share)
         try:
             yield

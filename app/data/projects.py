@@ -14,6 +14,7 @@ from app.auth.users import Authenticator, Role, User
 from app.ui.handlers import QUICK, Changes, handler
 from app.ui.templates import macros, number, status_html, utc
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 ALL = ""
 """The value of a choice that narrows nothing."""
@@ -155,9 +156,8 @@ class ProjectsTab:
         plan = self._plan(values, name="a count")
         rows = len(self.store.plan_rows(plan))
         answers = rows * plan.answers_per_row + round(rows * plan.second_share)
-        rows_text = "1 row" if rows == 1 else f"{rows:,} rows"
-        answers_text = "1 answer" if answers == 1 else f"{answers:,} answers"
-        return {self.view.line: status_html(f"{rows_text}, {answers_text}.")}
+        line = f"{plural(rows, 'row')}, {plural(answers, 'answer')}."
+        return {self.view.line: status_html(line)}
 
     @handler(Role.RESEARCHER, line="line")
     def make(self, values: dict[Any, Any], user: User) -> Changes:

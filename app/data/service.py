@@ -28,6 +28,7 @@ from app.data.downloads import DownloadBundle, Downloads
 from app.job_queue import Job, JobQueue
 from tempo_core.errors import InputError
 from tempo_core.sandbox import ChildLimits
+from tempo_core.wording import plural
 
 MOST_FILES = 2000
 """Files of one upload."""
@@ -110,7 +111,7 @@ class DataService:
             sources = _copy_side_by_side([Path(file) for file in files], Path(folder))
             for place, source in enumerate(sources):
                 job.report("reading", place / len(sources))
-                name = source.name if source.is_file() else f"{len(list(source.iterdir()))} files"
+                name = source.name if source.is_file() else plural(len(list(source.iterdir())), "file")
                 try:
                     result = import_file(
                         self.store,

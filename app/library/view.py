@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.library.service import LibraryStatus
 from app.ui.templates import macros
 from tempo_core.command_line import clock
+from tempo_core.wording import plural
 
 if TYPE_CHECKING:
     from tempo_core.library.search import LibraryAnswer
@@ -29,8 +30,7 @@ def index_line(status: LibraryStatus) -> str:
         return status.message
     problems = f" {status.problems} cannot be read." if status.problems else ""
     if not status.is_indexing:
-        clips = "1 clip is" if status.clips == 1 else f"{status.clips} clips are"
-        return f"{clips} ready.{problems}"
+        return f"{plural(status.clips, 'clip is', 'clips are')} ready.{problems}"
     if not status.clips:
         return "Looking through the folder."
     time_left = ""
@@ -41,7 +41,8 @@ def index_line(status: LibraryStatus) -> str:
             if minutes >= 1.5
             else f", about {status.seconds_left:.0f} s left"
         )
-    return f"{status.ready} of {status.clips} clips are ready{time_left}. Questions go to those.{problems}"
+    clips = plural(status.clips, "clip is", "clips are")
+    return f"{status.ready} of {clips} ready{time_left}. Questions go to those.{problems}"
 
 
 def answer_line(answer: "LibraryAnswer") -> str:
@@ -51,10 +52,10 @@ def answer_line(answer: "LibraryAnswer") -> str:
     in_clips = len({item.clip for item in answer.moments})
     num_clips = in_clips + len(answer.without)
     if not answer.moments:
-        result = f"In none of {num_clips} clips"
+        result = f"In none of {plural(num_clips, 'clip')}"
     else:
-        moments = "1 moment" if len(answer.moments) == 1 else f"{len(answer.moments)} moments"
-        result = f"{moments} in {in_clips} of {num_clips} clips"
+        moments = plural(len(answer.moments), "moment")
+        result = f"{moments} in {in_clips} of {plural(num_clips, 'clip')}"
     problems = f" {len(answer.problems)} could not be asked." if answer.problems else ""
     return f"{result}. Answered in {answer.elapsed_s:.1f} s.{problems}"
 

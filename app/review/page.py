@@ -31,6 +31,7 @@ from app.timeline import Timeline
 from app.ui.figures import agreement_figure, edges_figure, pace_figure, repair_figure
 from app.ui.handlers import QUICK, Changes, handler
 from app.ui.templates import status_html
+from tempo_core.wording import plural
 
 
 class ReviewView:
@@ -88,7 +89,7 @@ class ReviewPage:
     def preview(self, dataset: str | None, user: User) -> Changes:
         """The rows that the rule would decide; role adjudicator."""
         rows = agreed_rows(self.service.store.answered_records((dataset or "").strip() or None))
-        line = f"{_rows(len(rows))} would be decided." if rows else "No row fits the rule."
+        line = f"{plural(len(rows), 'row')} would be decided." if rows else "No row fits the rule."
         return self._adoption(line, rows)
 
     @handler(Role.ADJUDICATOR, line="adoption.line")
@@ -99,9 +100,9 @@ class ReviewPage:
         pairs = {(query_id, correction_id) for query_id, correction_id in previewed}
         rows = [row for row in present if (row.query_id, row.correction_id) in pairs]
         adopt_rows(store, rows, actor=user.id)
-        line = f"{_rows(len(rows))} decided. “Take the last back” undoes it."
+        line = f"{plural(len(rows), 'row')} decided. “Take the last back” undoes it."
         if len(rows) < len(pairs):
-            line += f" {_rows(len(pairs) - len(rows))} had changed meanwhile and stayed."
+            line += f" {plural(len(pairs) - len(rows), 'row')} had changed meanwhile and stayed."
         return self._adoption(line, [])
 
     @handler(Role.ADJUDICATOR, line="adoption.line")
@@ -112,9 +113,7 @@ class ReviewPage:
         if batch is None:
             return self._adoption("There is nothing to take back.", [])
         query_ids = store.withdraw_verdicts(batch.batch, op_id=str(uuid4()), actor=user.id)
-        return self._adoption(
-            f"{_rows(len(query_ids))} {'is' if len(query_ids) == 1 else 'are'} open again.", []
-        )
+        return self._adoption(f"{plural(len(query_ids), 'row is', 'rows are')} open again.", [])
 
     def _adoption(self, line: str, rows: Sequence[AgreedRow]) -> Changes:
         view = self.view.adoption
@@ -135,7 +134,7 @@ class ReviewPage:
         paces, costs = pace_by_annotator(queries), correction_costs(queries)
         decided = anchored_answers(queries)
         names = [name for name, archived in store.datasets().items() if not archived]
-        line = f"{mutual.pairs:,} pairs of answers, {len(costs):,} repaired proposals."
+        line = f"{plural(mutual.pairs, 'pair')} of answers, {plural(len(costs), 'repaired proposal')}."
         return {
             view.dataset: gr.update(choices=[("All datasets", ""), *((name, name) for name in names)]),
             view.line: status_html(line),
@@ -149,7 +148,3 @@ class ReviewPage:
             view.planted: planted_html(store.planted_answers()),
             view.precision: precision_html(store.reason_precisions()),
         }
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

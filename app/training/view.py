@@ -6,6 +6,7 @@ from typing import Any
 from app.training.jobs import JobStatus
 from app.training.service import Preview
 from app.ui.templates import macros, status_html
+from tempo_core.wording import plural
 from train.dry_run import duration_text, size_text
 from train.refresh.gate import AgainstGate
 from train.refresh.registry import Entry
@@ -50,7 +51,7 @@ def preview_html(preview: Preview) -> str:
     if plan is not None:
         for stage in STAGE_NAMES:
             if stage in plan.stage_seconds:
-                work = f"{plan.steps[stage]:,} steps" if stage in plan.steps else ""
+                work = plural(plan.steps[stage], "step") if stage in plan.steps else ""
                 stages.append((STAGE_NAMES[stage], work, f"about {duration_text(plan.stage_seconds[stage])}"))
         total = f"About {duration_text(sum(plan.stage_seconds.values()))}"
         memory = f"about {size_text(plan.memory_bytes)}"
@@ -95,7 +96,8 @@ def scores_html(scores: Mapping[str, Any] | None, outcome: Mapping[str, Any] | N
         title = SET_NAMES.get(set_name, set_name)
         gaps = comparison["differences"]
         rows = [(name, gaps[measure]) for measure, name in MEASURE_NAMES.items() if measure in gaps]
-        tables.append((f"{title}: {comparison['rows']:,} rows, {comparison['clips']:,} clips", rows))
+        counts = f"{plural(comparison['rows'], 'row')}, {plural(comparison['clips'], 'clip')}"
+        tables.append((f"{title}: {counts}", rows))
     return str(html.scores(tables, outcome and {"reasons": (), **outcome}))
 
 

@@ -12,6 +12,7 @@ from tempo_core.command_line import AsJson, clock, show, table, writable_file
 from tempo_core.commands import options
 from tempo_core.commands.index import CacheGb, Folder, Workers, check_folder, index_with_bar, open_library
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 if TYPE_CHECKING:
     from tempo_core.library.search import LibraryAnswer
@@ -144,8 +145,8 @@ def describe(answer: "LibraryAnswer") -> str:
     in_clips = len({item.clip for item in answer.moments})
     num_clips = in_clips + len(answer.without)
     lines.append(
-        f"{len(answer.moments)} {'moment' if len(answer.moments) == 1 else 'moments'} in {in_clips} of "
-        f"{num_clips} clips; it does not happen in {len(answer.without)}. "
+        f"{plural(len(answer.moments), 'moment')} in {in_clips} of "
+        f"{plural(num_clips, 'clip')}; it does not happen in {len(answer.without)}. "
         f"{answer.elapsed_s:.1f} s; {answer.model_id}"
     )
     if not answer.is_calibrated:

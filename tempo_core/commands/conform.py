@@ -7,6 +7,7 @@ import typer
 
 from tempo_core.command_line import AsJson, show, table
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 
 def conform(
@@ -65,7 +66,8 @@ def conform(
         "unread": unread,
     }
     summary = (
-        f"{len(paths) - len(unread)} files, {len(spoken)} protocols, {stamps} stamps and positions: "
+        f"{plural(len(paths) - len(unread), 'file')}, {plural(len(spoken), 'protocol')}, "
+        f"{plural(stamps, 'stamp')} and positions: "
         f"{off} files and protocols with one that is off, {len(failed) - off} that a protocol refuses, "
         f"{len(unread)} files unread"
     )

@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from tempo_core.command_line import AsJson, show
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 if TYPE_CHECKING:  # numpy is imported when the command runs, not when its help is printed
     from tempo_core.video import SampledVideo
@@ -63,9 +64,7 @@ def frames(
     sampled = sample(video, fps=fps, at=at or None, max_pixels=max_pixels)
     manifest = write_frames(sampled, video.name, out)
     notes = "".join(f"Note: {note}\n" for note in manifest["notes"])
-    summary = (
-        f"{len(manifest['frames'])} frames of '{video.name}' are in {out}, read with {manifest['reader']}."
-    )
+    summary = f"{plural(len(manifest['frames']), 'frame is', 'frames are')} in {out}, read with {manifest['reader']}."
     show(manifest, notes + summary, as_json=as_json)
 
 

@@ -9,6 +9,7 @@ import typer
 from tempo_core.command_line import AsJson, ProgressLine, clock, show
 from tempo_core.commands import options
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 if TYPE_CHECKING:
     from tempo_core.engine import Answer, VideoContext
@@ -184,7 +185,7 @@ def describe(answer: "Answer", context: "VideoContext") -> str:
     spent, frames = int(context.allocation.tokens.sum()), len(context.frame_times_s)
     seconds = sum(value for name, value in answer.timings.items() if name.endswith("_s"))
     lines.append(
-        f"{relevance}; {frames} frames, {spent} tokens "
+        f"{relevance}; {plural(frames, 'frame')}, {plural(spent, 'token')} "
         f"({context.allocation.allocator}); {seconds:.1f} s; {answer.model_id}"
     )
     return "\n".join([*lines, *answer.notes])

@@ -9,6 +9,7 @@ import typer
 from tempo_core.command_line import AsJson, show
 from tempo_core.commands import options
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 if TYPE_CHECKING:
     from tempo_core.engine import Engine
@@ -57,7 +58,7 @@ def index(
         "model_id": engine.model_id,
     }
     lines = [
-        f"{len(report.encoded)} clips encoded, {report.unchanged} unchanged, {len(report.dropped)} dropped."
+        f"{plural(len(report.encoded), 'clip')} encoded, {report.unchanged} unchanged, {len(report.dropped)} dropped."
     ]
     if report.not_stored:
         lines.append(

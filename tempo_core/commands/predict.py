@@ -19,6 +19,7 @@ import typer
 from tempo_core.command_line import VIDEO_SUFFIXES, AsJson, show, writable_file
 from tempo_core.commands import options
 from tempo_core.errors import InputError, VideoError
+from tempo_core.wording import plural
 
 if TYPE_CHECKING:
     from tempo_core.backend import Backend
@@ -63,10 +64,11 @@ def predict(
         "unreadable": unreadable,
         **settings,
     }
-    text = f"{answer_count} queries answered, {old_count} were there; see {out}"
+    text = f"{plural(answer_count, 'query', 'queries')} answered, {old_count} were there; see {out}"
     if unreadable:
+        unanswered = plural(len(open_rows) - answer_count, "query has", "queries have")
         text += (
-            f"\n{len(open_rows) - answer_count} queries have no answer, because these videos cannot be read: "
+            f"\n{unanswered} no answer, because these videos cannot be read: "
             f"{', '.join(map(repr, unreadable))}. Mend them and run the command again."
         )
     show(data, text, as_json=as_json)

@@ -6,6 +6,7 @@ from typing import Any
 from tempo_core.metrics.evaluation import Evaluation, Measures
 from tempo_core.metrics.rules.comparison import QUANTITIES, RulesComparison
 from tempo_core.metrics.rules.report import RulesReport
+from tempo_core.wording import plural
 
 MAX_LISTED = 10
 GROUP_MEASURES = (
@@ -44,14 +45,14 @@ def heading(evaluation: Evaluation) -> str:
     counts = evaluation.counts
     parts = [
         f"{evaluation.files['ground_truth']}, {evaluation.rules} rules: "
-        f"{counts['scored']} of {counts['ground_truth']} queries scored ({counts['relevant']} with a moment, "
-        f"{counts['irrelevant']} without; {counts['videos']} videos)",
+        f"{counts['scored']} of {plural(counts['ground_truth'], 'query', 'queries')} scored "
+        f"({counts['relevant']} with a moment, {counts['irrelevant']} without; {plural(counts['videos'], 'video')})",
         f"{counts['missing']} missing",
     ]
     if counts["unknown"]:
         parts.append(f"{counts['unknown']} not in the ground truth")
     if counts["rejected_windows"]:
-        parts.append(f"{counts['rejected_windows']} impossible windows")
+        parts.append(plural(counts["rejected_windows"], "impossible window"))
     return ", ".join(parts) + "."
 
 
@@ -169,7 +170,7 @@ def rules_heading(report: RulesReport) -> str:
     unknown = f", {counts['unknown']} not in the ground truth" if counts["unknown"] else ""
     return (
         f"{report.files['predictions']} on {report.files['ground_truth']}, {report.rules} rules "
-        f"({report.source}): {counts['scored']} of {counts['ground_truth']} queries scored, "
+        f"({report.source}): {counts['scored']} of {plural(counts['ground_truth'], 'query', 'queries')} scored, "
         f"{counts['missing']} missing{unknown}."
     )
 
@@ -199,7 +200,7 @@ def render_comparison(comparison: RulesComparison) -> str:
     ]
     if queries:
         parts.append(
-            f"The rules give {count} queries different overlap; most so:\n"
+            f"The rules give {plural(count, 'query', 'queries')} different overlap; most so:\n"
             + grid(["qid, IoU", *comparison.rules, "spread"], queries)
         )
     if comparison.notes:

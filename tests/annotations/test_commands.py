@@ -215,10 +215,35 @@ def test_an_export_says_what_it_left_out(
         store.submit(1, edit(), annotator="ada", parent_id=None, op_id="1")
     assert main(["export", "--format", "webvtt", "--out", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "1 rows of d as webvtt:"
-    assert "  1 rows: no matching moment, left out" in lines
+    assert lines[0] == "1 row of d as webvtt:"
+    assert "  1 row: no matching moment, left out" in lines
     assert main(["export", "--format", "vtt", "--out", str(tmp_path / "x")]) == 2
     assert "'vtt' is not one of 'qvhighlights', 'predictions', 'lighthouse'," in capsys.readouterr().err
+
+
+def test_one_row_is_counted_as_one(
+    rows: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(capsys, "import", rows, "--dataset", "d")
+
+    def lines(*arguments: str) -> list[str]:
+        main([*arguments])
+        return capsys.readouterr().out.splitlines()
+
+    plan = ("projects", "create", "week", "--most-rows", "1", "--people", "ada")
+    assert lines(*plan, "--dry-run") == ["week: 1 row, nothing was made (--dry-run)."]
+    assert lines(*plan) == ["week: 1 row."]
+    assert lines("projects", "show", "week")[1:3] == [
+        "0 of 1 row complete, 0 of 1 answer",
+        "1 row waits for its clip: `videos plan` says which",
+    ]
+    with Store(home / "cqvh.sqlite3") as store:
+        for name in ("ada", "bo"):
+            store.submit(1, edit(), annotator=name, parent_id=None, op_id=name)
+    adopted = lines("adopt")[0]
+    assert adopted.startswith("1 row decided; `adopt --undo ")
+    batch = adopted.split("`")[1].split()[-1]
+    assert lines("adopt", "--undo", batch) == [f"1 decision of {batch} is taken back."]
 
 
 def test_an_import_says_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -369,9 +394,9 @@ def test_a_repeated_import_says_what_it_could_fill_and_fills_it_on_request(
     assert main(["import", str(labelled), *options]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "with_gt_test.jsonl (qvhighlights) → d: 0 added, 1 known, 0 proposals, 0 corrections",
-        "  1 known rows lack windows, which the file has: --update fills it",
-        "  1 known rows lack verdict, which the file has: --update fills it",
-        "  1 known rows lack split, which the file has: --update fills it",
+        "  1 known row lacks windows, which the file has: --update fills it",
+        "  1 known row lacks verdict, which the file has: --update fills it",
+        "  1 known row lacks split, which the file has: --update fills it",
     ]
     ask(capsys, "export", "--format", "qvhighlights", "--out", tmp_path / "before.jsonl")
     assert (tmp_path / "before.jsonl").read_bytes() == unlabelled.read_bytes()

@@ -264,7 +264,7 @@ def test_predict_follows_links_and_goes_on_past_a_bad_clip(
     lines = (rows.parent / "out.jsonl").read_text().splitlines()
     assert [json.loads(line)["qid"] for line in lines] == [0, 1, 2]
     assert main(_predict(rows, checkpoint)) == 1
-    assert "1 queries have no answer, because these videos cannot be read: 'bad'" in capsys.readouterr().out
+    assert "1 query has no answer, because these videos cannot be read: 'bad'" in capsys.readouterr().out
 
 
 def test_predict_never_mixes_settings(

@@ -47,7 +47,7 @@ def test_one_frame_a_second_unless_told_otherwise(
     clip: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(clip, "--out", str(tmp_path / "a")) == 0
-    assert f"3 frames of 'clip.mp4' are in {tmp_path / 'a'}, read with pyav." in capsys.readouterr().out
+    assert f"3 frames are in {tmp_path / 'a'}, read with pyav." in capsys.readouterr().out
     assert run(clip, "--fps", "5", "--max-pixels", "3072", "--out", str(tmp_path / "b")) == 0
     written = sorted((tmp_path / "b").glob("*.png"))
     assert len(written) == 15

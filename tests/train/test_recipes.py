@@ -101,14 +101,14 @@ def test_a_dry_run_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         )
         output = capsys.readouterr()
         assert list(json.loads(output.out)["steps"]) == stages
-        assert "1 rows left out: the clip was never there (first: rows/2)" in output.err
+        assert "1 row left out: the clip was never there (first: rows/2)" in output.err
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "left_out"),
     [
-        (["--adapter", "zeqianli/UniTime"], "1 rows left out: nothing matches, which UniTime's answers"),
+        (["--adapter", "zeqianli/UniTime"], "1 row left out: nothing matches, which UniTime's answers"),
         (["--checkpoint", "Qwen/Qwen2.5-VL-3B-Instruct"], "which Qwen2.5-VL's answers cannot say"),
         (["--checkpoint", "Qwen/Qwen2.5-VL-3B-Instruct", "--protocol", "tempo"], None),
         (["--protocol", "marlin"], "The protocol 'marlin' is for qwen3_5; this checkpoint is qwen2_vl."),
@@ -205,4 +205,4 @@ def test_a_file_without_training_rows(tmp_path: Path, capsys: pytest.CaptureFixt
     video(tmp_path / "videos", "a")
     rows = write_rows(tmp_path / "rows.jsonl", line(1, split="val"))
     assert main(["sft", "--data", str(rows), "--out", str(tmp_path / "out")]) == 2
-    assert "has no row to train on. 1 rows are of val or test." in capsys.readouterr().err
+    assert "has no row to train on. 1 row is of val or test." in capsys.readouterr().err

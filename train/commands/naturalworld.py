@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tempo_core import command_line
 from tempo_core.command_line import AsJson, show
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 app = command_line.new_app(
     "naturalworld",
@@ -213,4 +214,4 @@ def _make(make: Callable[[Callable[[int, int], None]], Path], out: Path, clips: 
         "clips": clips,
         "queries": count,
     }
-    show(data, f"{count} questions about {clips} clips: {rows}", as_json=as_json)
+    show(data, f"{plural(count, 'question')} about {plural(clips, 'clip')}: {rows}", as_json=as_json)

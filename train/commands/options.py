@@ -15,6 +15,7 @@ from tqdm import tqdm
 from tempo_core.command_line import show
 from tempo_core.errors import InputError
 from tempo_core.protocols.base import Protocol
+from tempo_core.wording import plural
 from train.config import PirGrpoConfig, RefreshConfig, SftConfig
 from train.data.example_files import read_examples
 from train.data.examples import ExampleSplit, SkippedRows
@@ -64,9 +65,15 @@ def read_rows(data: Path, videos: Path | None, config: RefreshConfig, protocol: 
     split = with_sayable_rows(split, protocol)
     print_left_out(split)
     if not split.training:
-        held_out = f" {len(split.held_out)} rows are of val or test." if split.held_out else ""
+        held_out = (
+            f" {plural(len(split.held_out), 'row is', 'rows are')} of val or test." if split.held_out else ""
+        )
         unsayable = sum(map(len, split.skipped.values()))
-        left_out = f" {unsayable} rows are left out: {', '.join(split.skipped)}." if unsayable else ""
+        left_out = (
+            f" {plural(unsayable, 'row is', 'rows are')} left out: {', '.join(split.skipped)}."
+            if unsayable
+            else ""
+        )
         raise InputError(f"{data} has no row to train on.{held_out}{left_out}")
     return split
 
@@ -79,7 +86,7 @@ def print_left_out(split: ExampleSplit) -> None:
 def print_skipped(skipped: SkippedRows) -> None:
     """On stderr: how many rows are not used, by reason."""
     for reason, rows in skipped.items():
-        print(f"{len(rows)} rows left out: {reason} (first: {rows[0]})", file=sys.stderr)
+        print(f"{plural(len(rows), 'row')} left out: {reason} (first: {rows[0]})", file=sys.stderr)
 
 
 def show_plan(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from tempo_core.checkpoint import adapters_folder, find_adapter, find_checkpoint
 from tempo_core.command_line import AsJson, show
 from tempo_core.errors import Cancelled
+from tempo_core.wording import plural
 from train.commands import options
 from train.refresh.progress import STOPPED, progress_text
 from train.refresh.registry import Registry
@@ -120,7 +121,7 @@ def refresh(
             for measure in ("ra_iou", "set_iou", "refused_f1")
             if (gap := measures["differences"].get(measure)) and None not in (gap["first"], gap["second"])
         ]
-        lines.append(f"{name} ({measures['rows']} rows): {', '.join(gains)}")
+        lines.append(f"{name} ({plural(measures['rows'], 'row')}): {', '.join(gains)}")
     lines.append(f"details: {folder}")
     show({**asdict(outcome), "folder": str(folder)}, "\n".join(lines), as_json=as_json)
 

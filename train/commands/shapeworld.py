@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from tempo_core.command_line import AsJson, show
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 
 Tier = Literal["plain", "rich", "sparse"]
 Questions = Literal["hard", "main", "unseen-pairs"]
@@ -56,4 +57,4 @@ def shapeworld(
         rows = make_set(plan, out, on_progress=lambda count, _: bar.update(count - bar.n))
     count = sum(1 for _ in rows.open())
     data = {"rows": str(rows), "videos": str(out / "videos"), "clips": clips, "queries": count}
-    show(data, f"{count} questions about {clips} clips: {rows}", as_json=as_json)
+    show(data, f"{plural(count, 'question')} about {plural(clips, 'clip')}: {rows}", as_json=as_json)

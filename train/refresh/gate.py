@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tempo_core.errors import InputError
+from tempo_core.wording import plural
 from train.config import PromotionCriteria, criteria_of
 from train.refresh.registry import Lineage
 
@@ -41,8 +42,8 @@ def decide(
     gain = None
     if corrected is None or rows < criteria.min_rows or clips < criteria.min_clips:
         against.append(
-            f"{rows} corrected held-out rows about {clips} clips cannot tell whether it is better; at least "
-            f"{criteria.min_rows} about {criteria.min_clips} clips are needed."
+            f"{plural(rows, 'corrected held-out row')} about {plural(clips, 'clip')} cannot tell whether it is "
+            f"better; at least {criteria.min_rows} about {plural(criteria.min_clips, 'clip')} are needed."
         )
     else:
         gain = corrected["differences"].get(criteria.metric)
@@ -71,7 +72,9 @@ def decide(
 
     if against:
         return Decision(promote=False, reasons=tuple(against))
-    return Decision(promote=True, reasons=(f"{_describe(criteria.metric, gain)} on {rows} corrected rows.",))
+    return Decision(
+        promote=True, reasons=(f"{_describe(criteria.metric, gain)} on {plural(rows, 'corrected row')}.",)
+    )
 
 
 def decision_on(lineage: Lineage) -> Decision:

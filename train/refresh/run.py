@@ -29,6 +29,7 @@ from annotations.snapshot import open_snapshot
 from tempo_core.checkpoint import check_adapter, fingerprint, folder_name
 from tempo_core.errors import Cancelled, InputError, VideoError
 from tempo_core.protocols.base import Protocol
+from tempo_core.wording import plural
 from train.checkpoints import differing_names, exclusive_lock, file_digest, read_json, rows_digest, write_json
 from train.config import RefreshConfig, as_dict
 from train.data.example_files import UNDECODABLE, read_examples
@@ -294,7 +295,8 @@ class Refresh:
         corrected = [example for example in split.training if example.row_id not in self._replay_ids]
         if not corrected:
             rows = len(split.held_out)
-            held_out = f" {rows} corrected rows are held out for measuring and may not teach." if rows else ""
+            rows_are = plural(rows, "corrected row is", "corrected rows are")
+            held_out = f" {rows_are} held out for measuring and may not teach." if rows else ""
             return f"There are no corrections to learn from, so no adapter was made.{held_out}{skipped}"
         if with_replay:
             has_replay = any(example.relevant for example in split.training)
@@ -392,8 +394,11 @@ class Refresh:
         if path.is_file():
             row_ids = set(read_json(path))
             if lost_ids := sorted(row_ids - {example.row_id for example in training}):
+                lost = plural(
+                    len(lost_ids), "training row has lost its clip", "training rows have lost their clips"
+                )
                 raise InputError(
-                    f"{len(lost_ids)} training rows have lost their clips since this refresh began (first: "
+                    f"{lost} since this refresh began (first: "
                     f"{lost_ids[0]}). Put the clips back and go on, or begin another refresh in another folder."
                 )
             training = [example for example in training if example.row_id in row_ids]

@@ -189,7 +189,7 @@ def test_a_row_that_nobody_could_judge_keeps_its_other_tiers(tmp_path: Path) -> 
     (row,) = read(tmp_path / "other.eaf", options=ReadOptions(split="test")).rows
     assert (row.windows, row.verdict, row.original_windows, row.split) == (None, None, ((3.0, 4.0),), "test")
     with pytest.raises(
-        InputError, match=r"1 rows: cannot judge, left out\. 1 rows: no ground truth, left out\."
+        InputError, match=r"1 row: cannot judge, left out\. 1 row: no ground truth, left out\."
     ):
         export(tmp_path / "none.eaf", "elan", UNCLEAR, UNLABELLED)
 

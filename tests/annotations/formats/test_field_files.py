@@ -148,7 +148,7 @@ LABEL_STUDIO_SAYS = {
         "timelinelabels are",
         "task 1, annotation 1: has no timeline labels and chooses no verdict, so it says nothing of the query",
     ],
-    "ls_two.json": ['task 1, label "Noise" of control "other": 1 ranges that mark no moments of the query'],
+    "ls_two.json": ['task 1, label "Noise" of control "other": 1 range that marks no moment of the query'],
 }
 
 
@@ -233,7 +233,7 @@ def test_a_format_of_the_job_is_recognised_and_read(field: Path, name: str) -> N
             ],
         ),
         ("cvat_video.xml", ["1 tags: mark no stretch of time"]),
-        ("pred_d_zero_length.jsonl", ["line 1 (qid 1): 1 windows without length"]),
+        ("pred_d_zero_length.jsonl", ["line 1 (qid 1): 1 window without length"]),
     ],
 )
 def test_what_no_row_says_is_named(field: Path, name: str, places: list[str]) -> None:

@@ -597,7 +597,7 @@ def test_what_a_task_holds_beside_its_moments_is_named(tmp_path: Path) -> None:
         "mine.json, task 9, prediction 7: an id alone, as Label Studio exports predictions; it says nothing of "
         "their moments",
         "mine.json, task 9, draft 8: drafts are not read",
-        'mine.json, task 9, label "Noise" of control "other": 1 ranges that mark no moments of the query',
+        'mine.json, task 9, label "Noise" of control "other": 1 range that marks no moment of the query',
         "mine.json, task 9, annotation 3: has no timeline labels and chooses no verdict, so it says nothing of "
         "the query",
     ]

@@ -388,7 +388,7 @@ def test_the_notice_of_a_named_licence(tmp_path: Path) -> None:
     options = ExportOptions(licence="cc0-1.0")
     write([a_row(vid="abc_0.0_150.0")], tmp_path / "x.csv", format="csv", options=options)
     assert (tmp_path / "x.csv.LICENSE").read_text("utf-8") == (
-        "cc0-1.0\n\nNo changes were made to the moments of these 1 queries.\n"
+        "cc0-1.0\n\nNo changes were made to the moments of this query.\n"
         "This copy is offered under the same licence. The authors of the original do not endorse it.\n"
     )
     write([a_row(vid="abc_0.0_150.0")], tmp_path / "y.csv", format="csv")

@@ -73,7 +73,7 @@ def test_rows_for_scoring_never_become_training_rows(tmp_path: Path, form: str) 
         "no ground truth, left out": 1,
         "cannot judge, left out": 1,
     }
-    with pytest.raises(InputError, match="1 rows: of val, which is for scoring, left out"):
+    with pytest.raises(InputError, match="1 row: of val, which is for scoring, left out"):
         export(tmp_path / "n.jsonl", form, scoring[0])
     with pytest.raises(RowsRejected, match="cannot hold <video>, which stands for the clip"):
         export(tmp_path / "n.jsonl", form, replace(QUERY, query="<video> b"))

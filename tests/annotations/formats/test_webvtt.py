@@ -298,6 +298,6 @@ def test_only_vtt_files_of_a_folder_are_read_in_the_order_of_their_names(tmp_pat
 
 def test_unlabelled_and_unclear_rows_alone(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"1 rows: no ground truth, left out\. 1 rows: cannot judge, left out\."
+        InputError, match=r"1 row: no ground truth, left out\. 1 row: cannot judge, left out\."
     ):
         export(tmp_path / "out", "webvtt", UNLABELLED, UNCLEAR)

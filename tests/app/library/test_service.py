@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from app.library.view import MAX_SHOWN, answer_line, index_html, index_line, ran
 from app.media.library import MediaLibrary
 from tempo_core.errors import InputError
 from tempo_core.library.index import ClipIndex
+from tempo_core.library.search import ClipMoment, LibraryAnswer
+from tempo_core.moments import Moment
 from tests.app.conftest import RunningApp
 from tests.app.fakes import FakeEngine, light_draw, light_prepare
 from tests.app.library.conftest import RED
@@ -41,6 +44,28 @@ def answer_of(library: LibraryService, query: str) -> tuple[list[Progress], Any]
 
     *progress, answer = asyncio.run(ask())
     return progress, answer
+
+
+def test_one_clip_is_counted_as_one() -> None:
+    status = LibraryStatus(name="rushes", clips=1)
+    assert index_line(status).startswith("0 of 1 clip is ready.")
+    assert index_line(replace(status, is_indexing=False)) == "1 clip is ready."
+    answer = LibraryAnswer(
+        query="a dog",
+        folder=Path("rushes"),
+        moments=[],
+        without={"plain.mp4": 0.1},
+        problems={},
+        understood=None,
+        ends_s={},
+        is_calibrated=True,
+        model_id="tiny",
+        notes=[],
+        elapsed_s=1.0,
+    )
+    assert answer_line(answer).startswith("In none of 1 clip.")
+    found = ClipMoment(clip="plain.mp4", moment=Moment(0.0, 1.0), probability=0.9, confidence=0.9)
+    assert answer_line(replace(answer, moments=[found], without={})).startswith("1 moment in 1 of 1 clip.")
 
 
 def test_a_folder_is_encoded_and_asked(library: LibraryService, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_scores_mark_what_is_sure_and_quote_every_reason() -> None:
     )
     assert "<tr><th>mIoU of the best window</th><td>–</td><td>0.500</td><td>–</td></tr>" in html
     assert html.count('class="sure"') == 1
-    assert "Corrected held-out rows: 1 rows, 1 clips" in page_text(html)
+    assert "Corrected held-out rows: 1 row, 1 clip" in page_text(html)
     assert "compared here when a refresh has trained" in scores_html(None, None)
 
 

@@ -653,7 +653,7 @@ NOT_DEFINED = {"first": None, "second": None, "low": None, "high": None, "p_valu
         (scored(), None, "Whether it forgot what it knew before was not measured"),
         (None, scored(), "0 corrected held-out rows"),
         (scored(rows=19), scored(), "19 corrected held-out rows"),
-        (scored(clips=1), scored(), "about 1 clips cannot tell"),
+        (scored(clips=1), scored(), "about 1 clip cannot tell"),
         (scored(ra_iou=gap(0.5, 0.6, -0.01)), scored(), "no significant gain"),
         (scored(ra_iou=gap(0.6, 0.5, -0.2)), scored(), "no significant gain"),
         (scored(refused_f1=gap(0.8, 0.7, -0.2)), scored(), "refused_f1 0.800 → 0.700 (difference -0.200 to"),
