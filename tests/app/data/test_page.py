@@ -200,6 +200,7 @@ def test_a_project_is_made_changed_and_watched(data: Any, store: Store) -> None:
     data.locator("#project-make").click()
     expect(data.locator("#project-line")).to_contain_text("week one is open; nobody takes part yet.")
     expect(data.locator("#project-progress")).to_contain_text("60 rows wait for a clip")
+    expect(data.locator("#project-progress")).to_contain_text("Blind rows")
     query_id = store.queue(limit=1)[0].query_id
     store.submit(query_id, edit((1000, 2000)), annotator="ada", parent_id=None, op_id="a")
     data.locator("#project-state").get_by_text("paused").click()
