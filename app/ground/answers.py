@@ -123,11 +123,10 @@ class AnswerHistory:
         answers = [_read(path) for path in (clip.folder / FOLDER_NAME).glob("*.json")]
         return sorted((a for a in answers if a is not None), key=lambda a: a.at_ms, reverse=True)
 
-    def recent(self, user: User) -> list[StoredAnswer]:
-        """The user's last answers about any clip, the newest first."""
-        paths = [
-            p for clip in self.media.of_owner(user.id) for p in (clip.folder / FOLDER_NAME).glob("*.json")
-        ]
+    def recent(self, user: User, besides: str = "") -> list[StoredAnswer]:
+        """The user's last answers about any clip but the one with the id `besides`, the newest first."""
+        clips = [clip for clip in self.media.of_owner(user.id) if clip.id != besides]
+        paths = [path for clip in clips for path in (clip.folder / FOLDER_NAME).glob("*.json")]
         # Many clips have many answers: only those that are listed are read.
         latest = sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)[:RECENT]
         answers = [answer for path in latest if (answer := _read(path)) is not None]

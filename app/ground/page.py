@@ -515,15 +515,22 @@ class GroundPage:
         }
 
     def _answer_list(self, user: User, stored: StoredAnswer | None) -> Changes:
-        """The earlier answers, with the open one marked, and what can be done with it."""
+        """The open clip's answers, with the open one marked, earlier ones, and what can be done with the open one."""
         view = self.view
-        rows = [
-            {"id": f"{a.clip_id}/{a.id}", "query": a.value["query"], "line": a.line, "title": a.title}
-            for a in self.answers.recent(user)
-        ]
-        opened = "" if stored is None else f"{stored.clip_id}/{stored.id}"
+        opened, of_clip, besides = "", [], ""
+        if stored is not None:
+            opened, besides = f"{stored.clip_id}/{stored.id}", stored.clip_id
+            with suppress(NoSuchFile):  # the clip made room meanwhile
+                of_clip = self.answers.of_clip(self.answers.get(user, stored.clip_id, stored.id)[1])
+        this_clip, earlier = (
+            [
+                {"id": f"{a.clip_id}/{a.id}", "query": a.value["query"], "line": a.line, "title": a.title}
+                for a in answers
+            ]
+            for answers in (of_clip, self.answers.recent(user, besides))
+        )
         return {
-            view.earlier: json.dumps({"open": opened, "answers": rows}),
+            view.earlier: json.dumps({"open": opened, "this_clip": this_clip, "earlier": earlier}),
             view.share: gr.update(interactive=stored is not None and not stored.secret),
             view.unshare: gr.update(interactive=stored is not None and bool(stored.secret)),
         }

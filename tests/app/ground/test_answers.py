@@ -64,6 +64,7 @@ def test_an_answer_is_its_askers_and_outlives_the_server(media: MediaLibrary, cl
     again = AnswerHistory(media)
     assert again.get(LOCAL_USER, clip.id, first.id) == (first, clip)
     assert again.recent(LOCAL_USER) == again.of_clip(clip) == [second, first]
+    assert again.recent(LOCAL_USER, besides=clip.id) == []
     assert again.recent(OTHER) == []  # type: ignore[arg-type]
     for user, clip_id, answer_id in (
         (OTHER, clip.id, first.id),

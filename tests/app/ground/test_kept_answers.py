@@ -9,6 +9,7 @@ import pytest
 
 from app.auth.users import Authenticator
 from tests.app.conftest import PATIENCE_MS, RunningApp
+from tests.app.fakes import write_clip
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -88,3 +89,31 @@ def test_answers_stay_and_can_be_shared_and_taken_away(
     expect(status(page)).to_contain_text("Choose a clip")
     expect(page).not_to_have_url(re.compile("answer="))
     expect(earlier.get_by_role("button")).to_have_count(2)
+
+
+def test_answers_about_the_open_clip_stand_first(
+    page: Any, serve: Callable[..., RunningApp], clip: Path, tmp_path: Path
+) -> None:
+    running = serve()
+    page.goto(running.url)
+    earlier = page.locator("#ground-earlier")
+    this_clip, others = (earlier.get_by_role("list", name=name) for name in ("This clip", "Earlier"))
+    for number, file in enumerate((clip, write_clip(tmp_path / "other.mp4", hue=90))):
+        page.locator("#ground-clip input[type=file]").set_input_files(str(file))
+        expect(page.locator("#ground-clip video")).to_be_visible()
+        for query in ("a yellow square", f"a purple square {number}"):
+            ask(page, query)
+            expect(this_clip.get_by_role("button", name=query)).to_have_attribute("aria-current", "true")
+        if number == 0:
+            expect(others).to_have_count(0)
+            page.locator("#ground-clip").get_by_label("Clear").click()
+            expect(this_clip).to_have_count(0)
+            expect(others.get_by_role("button")).to_have_count(2)
+    words = [re.compile("purple square 1"), re.compile("yellow")]
+    expect(this_clip.get_by_role("button")).to_have_text(words)
+    expect(others.get_by_role("button")).to_have_text([re.compile("purple square 0"), re.compile("yellow")])
+    others.get_by_role("button", name="a purple square 0").click()
+    expect(this_clip.get_by_role("button")).to_have_text(
+        [re.compile("purple square 0"), re.compile("yellow")]
+    )
+    expect(others.get_by_role("button")).to_have_text(words)
