@@ -149,7 +149,7 @@ def _film() -> dict:
         "file": "film.mp4",
         "title": "A film with a title, a fade and more",
         "questions": [*questions, UNKNOWN[1]],
-        "loop_s": (5.5, 9.5),
+        "loop_s": (6, 9),
         "licence": "CC BY 3.0",
         "source": "Big Buck Bunny, (c) copyright Blender Foundation, www.bigbuckbunny.org; scaled down, edited",
     }

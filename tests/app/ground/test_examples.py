@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ground.examples import SHIPPED, read_examples
+from app.ground.examples import SHIPPED, Example, read_examples
 from scripts.examples import EVENTS
 from tempo_core.checkpoint import FOOTAGE
 from tempo_core.engine import load_engine, sample_for
@@ -85,3 +85,14 @@ def test_the_films_questions_are_answered_by_the_model_that_knows_films() -> Non
     assert moments <= truth
     assert not engine.ask(context, unknown, n_best=0).is_understood
     assert engine.ask(context, "a flash", n_best=0).refused
+
+
+@pytest.mark.parametrize("example", read_examples(SHIPPED), ids=lambda example: example.path.stem)
+def test_a_card_plays_the_inside_of_an_answer_where_there_is_one(example: Example) -> None:
+    engine = load_engine(FOOTAGE if example.path.name == "film.mp4" else None, device="cpu")
+    context = engine.encode(sample_for(engine.defaults, example.path, protocol=engine.protocol))
+    answers = [engine.ask(context, question, n_best=0) for question in example.questions]
+    moments = [moment for answer in answers if answer.is_understood for moment in answer.moments]
+    start_s, end_s = example.loop_s
+    inside = [moment for moment in moments if moment.start_s <= start_s < end_s <= moment.end_s]
+    assert inside or not moments
