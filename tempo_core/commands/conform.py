@@ -67,7 +67,7 @@ def conform(
     }
     summary = (
         f"{plural(len(paths) - len(unread), 'file')}, {plural(len(spoken), 'protocol')}, "
-        f"{plural(stamps, 'stamp')} and positions: "
+        f"{plural(stamps, 'time')}: "
         f"{off} files and protocols with one that is off, {len(failed) - off} that a protocol refuses, "
         f"{len(unread)} files unread"
     )
