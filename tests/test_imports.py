@@ -26,6 +26,7 @@ ANNOTATIONS_MAY_NAME = (
     "tempo_core.command_line",
     "tempo_core.proxy",
     "tempo_core.sandbox",
+    "tempo_core.wording",
 )
 
 
