@@ -138,6 +138,28 @@ def test_whole_moments_are_locked_until_unlocked(editor: EditorPage) -> None:
     assert editor.commits() == ["slip"]
 
 
+def test_a_press_in_the_overview_moves_the_view_and_a_drag_takes_it_along(editor: EditorPage) -> None:
+    editor.run("(view.state.viewport.show(0, 4), view.state.touch('viewport'))")
+    editor.settle()
+    box = editor.page.locator("[data-lane=minimap]").bounding_box()
+    assert box is not None
+
+    def middle_s() -> float:
+        return float(editor.run("(view.state.viewport.start_s + view.state.viewport.end_s) / 2"))
+
+    y = box["y"] + box["height"] / 2
+    number = editor.number()
+    editor.page.mouse.move(box["x"] + box["width"] * 8 / 12, y)
+    editor.page.mouse.down()
+    assert middle_s() == pytest.approx(8, abs=0.05)
+    editor.page.mouse.move(box["x"] + box["width"] * 5 / 12, y, steps=4)
+    editor.page.mouse.up()
+    assert middle_s() == pytest.approx(5, abs=0.05)
+    assert editor.run("view.state.viewport.span_s") == pytest.approx(4)
+    editor.settle()
+    assert editor.number() == number, "the playhead stays"
+
+
 def test_a_drag_beyond_the_view_moves_it_along(editor: EditorPage) -> None:
     editor.run("(view.state.viewport.show(1, 5), view.state.touch('viewport'))")
     editor.settle()
