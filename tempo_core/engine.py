@@ -56,7 +56,6 @@ from tempo_core.protocols.base import (
     NO,
     YES,
     Protocol,
-    Timeline,
     clean_query,
     plain_ids,
     prompt_ids,
@@ -345,7 +344,13 @@ class Engine(Backend):
             except Exception as error:  # whoever asked gets it
                 results[number] = error
         contexts = [requests[number].context for number in together]
-        answers = self._together(contexts, list(together.values()))
+        answers: list[Answer | Exception]
+        try:
+            answers = answer_together(self, contexts, list(together.values()))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            answers = [MemoryError()] * len(together)
         results.update(zip(together, answers, strict=True))
         return [
             shortage("the question was answered")
@@ -353,17 +358,6 @@ class Engine(Backend):
             else result
             for result in (results[number] for number in range(len(requests)))
         ]
-
-    def _together(
-        self, contexts: Sequence[VideoContext], answers: Sequence[AnswerSteps]
-    ) -> list[Answer | Exception]:
-        """`answer_together`; where the memory runs out for all of them, that is the result of each."""
-        try:
-            return answer_together(self, contexts, answers)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-        return [MemoryError()] * len(answers)
 
     @torch.inference_mode()
     def ask_by_itself(self, request: AskRequest) -> Answer:
@@ -400,16 +394,6 @@ class Engine(Backend):
         return answer_by_itself(
             self._answer(request), lambda decoding: plain_scorer(self.loaded, video, prompt, decoding.stem)
         )
-
-    def _notes_for(self, timeline: Timeline) -> list[str]:
-        """`notes`, and where the model's clock is not the clip's, that its own words are on it."""
-        if timeline.zero_s < RESOLUTION_S:
-            return self.notes
-        clock = (
-            f"This model counts seconds from the first picture, which this clip shows at {timeline.zero_s:.2f} s: so "
-            "do the times in its own words. Moments and windows are on the clip's clock."
-        )
-        return [*self.notes, clock]
 
     def _answer(self, request: AskRequest) -> AnswerSteps:
         """P(relevant), the greedy answer, and the windows of the best answers, one after the other.
@@ -498,6 +482,13 @@ class Engine(Backend):
             moments, confidences = [], []
             text = protocol.answer.write([]) if protocol.refuses else text
         laps.append(time.perf_counter())
+        notes = self.notes
+        if timeline.zero_s >= RESOLUTION_S:
+            clock = (
+                f"This model counts seconds from the first picture, which this clip shows at {timeline.zero_s:.2f} s: "
+                "so do the times in its own words. Moments and windows are on the clip's clock."
+            )
+            notes = [*notes, clock]
         answer = Answer(
             clip_end_s=request.context.end_s,
             moments=moments,
@@ -509,7 +500,7 @@ class Engine(Backend):
             model_id=self.model_id,
             timings={"question_s": round(laps[1] - laps[0], 4), "answer_s": round(laps[2] - laps[1], 4)},
             query=clean_query(query),
-            notes=self._notes_for(timeline),
+            notes=notes,
             understood=understood,
         )
         if request.n_best and request.on_answer is not None:

@@ -215,7 +215,7 @@ def test_figures_are_drawn_for_adjudicators_and_escape_names(store: Store) -> No
         page.build(blocks)
     view = page.view.figures
     changes = page.figures("", asked_by(Role.ADJUDICATOR))
-    assert "2 pairs of answers, 1 repaired proposals." in changes[view.line]
+    assert "2 pairs of answers, 1 repaired proposal." in changes[view.line]
     assert [trace.name for trace in changes[view.agreement].data] == [
         "annotators (2 pairs)",
         "released and corrected (3 pairs)",

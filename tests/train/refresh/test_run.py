@@ -351,7 +351,7 @@ def test_a_held_out_correction_alone(project: Project, registry: Registry, check
     project.correct("3-0", (2000, 3000))
     outcome = refresh(project, registry, checkpoint)
     assert outcome.state == "nothing"
-    assert "1 corrected rows are held out" in outcome.message
+    assert "1 corrected row is held out" in outcome.message
 
 
 def test_only_refusals(project: Project, registry: Registry, checkpoint: Path, tmp_path: Path) -> None:
