@@ -112,28 +112,34 @@ def _report(
     except InputError as error:
         refusal = str(error)
     else:
-        told = [dict[str, float]() for _ in timeline.units]
+        position_records = [dict[str, float]() for _ in timeline.units]
         if protocol.layout == "video":
             begin_times = [float(video.times_s[unit[0]]) for unit in timeline.units]
-            told_times, step_s = position_times(protocol, timeline, begin_times)
-            told = [
-                {"told_s": told_s, "begins_s": begin_s}
-                for told_s, begin_s in zip(told_times, begin_times, strict=True)
+            positions_s, step_s = position_times(protocol, timeline, begin_times)
+            position_records = [
+                {"told_s": position_s, "begins_s": begin_s}
+                for position_s, begin_s in zip(positions_s, begin_times, strict=True)
             ]
-            gaps = [abs(told_s - begin_s) for told_s, begin_s in zip(told_times, begin_times, strict=True)]
+            gaps = [abs(record["told_s"] - record["begins_s"]) for record in position_records]
             allowed_s = max(allowed_s, step_s)
-            problems += _off("positions", map("{:.3f} s".format, told_times), begin_times, gaps, allowed_s)
+            problems += _gap_problems(
+                "positions", map("{:.3f} s".format, positions_s), begin_times, gaps, allowed_s
+            )
             spellings = timeline.mark_spellings[:-1]  # the clip's end may be written as the next tenth
-            named = [timeline.zero_s + float(spelling) for spelling in spellings]
-            named_gaps = [abs(a - b) for a, b in zip(named, timeline.marks_s, strict=False)]
-            problems += _off("times of answers", spellings, timeline.marks_s, named_gaps, ROUNDING_S)
+            spelt_times = [timeline.zero_s + float(spelling) for spelling in spellings]
+            spelling_gaps = [abs(a - b) for a, b in zip(spelt_times, timeline.marks_s, strict=False)]
+            problems += _gap_problems(
+                "times of answers", spellings, timeline.marks_s, spelling_gaps, ROUNDING_S
+            )
         else:
             gaps = stamp_gaps(timeline)
             stamps = map(repr, timeline.stamps)
-            problems += _off("stamps", stamps, timeline.unit_times_s, gaps, allowed_s)
+            problems += _gap_problems("stamps", stamps, timeline.unit_times_s, gaps, allowed_s)
         pairs = [
-            {**pair, **told_time, "sha256": unit_hash(video, unit)}
-            for pair, told_time, unit in zip(timeline.stamp_pairs(), told, timeline.units, strict=True)
+            {**pair, **record, "sha256": unit_hash(video, unit)}
+            for pair, record, unit in zip(
+                timeline.stamp_pairs(), position_records, timeline.units, strict=True
+            )
         ]
     return TimeReport(
         file=name,
@@ -147,14 +153,14 @@ def _report(
     )
 
 
-def _off(
-    what: str, told: Iterable[str], true_times: Sequence[float], gaps: Sequence[float], allowed_s: float
+def _gap_problems(
+    what: str, texts: Iterable[str], true_times: Sequence[float], gaps: Sequence[float], allowed_s: float
 ) -> list[str]:
     """The sentence on what is told farther from the truth than it may be; none where nothing is."""
     late = [idx for idx, gap_s in enumerate(gaps) if gap_s > allowed_s]
     if not late:
         return []
-    first = next(itertools.islice(told, late[0], None))
+    first = next(itertools.islice(texts, late[0], None))
     return [f"{len(late)} {what} are off; the first is {first} for pixels of {true_times[late[0]]:.3f} s."]
 
 

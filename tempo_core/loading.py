@@ -349,8 +349,9 @@ def check_memory(folder: Path, memory_plan: MemoryPlan, *, four_bit: bool, devic
 def free_bytes(device: str) -> int:
     """Memory of a device that nobody uses, or that the system can take back at once."""
     if device.startswith("cuda"):
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for us
-        return int(torch.cuda.mem_get_info(device)[0]) + kept
+        # What torch holds in reserve is ours to use, and counts as taken on the device.
+        reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + reserve
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         for line in meminfo.read_text().splitlines():

@@ -21,9 +21,9 @@ def context_bytes(loaded: "LoadedModel", tokens: int, visual_tokens: int) -> int
     """What a context of so many tokens takes while it is asked: its visual tokens, its keys and values, and the copy of
     these that grows with a question, because the context itself stays as it was."""
     family, config = loaded.family, loaded.model.config
-    each = loaded.model.dtype.itemsize
-    cache = family.cache_bytes(config.get_text_config(), tokens, each)
-    return 2 * cache + visual_tokens * family.token_numbers(config) * each
+    number_bytes = loaded.model.dtype.itemsize
+    cache = family.cache_bytes(config.get_text_config(), tokens, number_bytes)
+    return 2 * cache + visual_tokens * family.token_numbers(config) * number_bytes
 
 
 def check_room(loaded: "LoadedModel", tokens: int, visual_tokens: int) -> None:
@@ -48,17 +48,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def shortage(doing: str) -> MemoryShortage:
+def shortage(work: str) -> MemoryShortage:
     """What is said where memory ran out although it seemed to suffice; what is free again is given back."""
     return_freed_memory()
-    return MemoryShortage(f"The memory ran out while {doing}. {REMEDY}, or ask again when less is going on.")
+    return MemoryShortage(f"The memory ran out while {work}. {REMEDY}, or ask again when less is going on.")
 
 
 def telling_shortage(encode: Callable[P, R]) -> Callable[P, R]:
     """`encode` with MemoryShortage for what `is_out_of_memory`."""
 
     @wraps(encode)
-    def told(*args: P.args, **options: P.kwargs) -> R:
+    def attempt(*args: P.args, **options: P.kwargs) -> R:
         try:
             return encode(*args, **options)
         except (MemoryError, RuntimeError) as error:
@@ -67,4 +67,4 @@ def telling_shortage(encode: Callable[P, R]) -> Callable[P, R]:
         # raised here, behind the handler: the first error's traceback would hold on to what was computed so far
         raise shortage("the clip was read")
 
-    return told
+    return attempt

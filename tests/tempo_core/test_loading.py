@@ -790,9 +790,9 @@ def test_an_adapter_that_changes_one_layer_alone_is_loaded(
     checkpoint: Path, adapter: Path, tmp_path: Path
 ) -> None:
     def mostly_untrained(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        kept = max(name for name in tensors if "lora_B" in name)
+        trained = max(name for name in tensors if "lora_B" in name)
         return {
-            name: tensor * 0 if "lora_B" in name and name != kept else tensor
+            name: tensor * 0 if "lora_B" in name and name != trained else tensor
             for name, tensor in tensors.items()
         }
 

@@ -202,8 +202,8 @@ def test_a_clip_that_the_memory_does_not_hold_is_told_and_the_model_goes_on(
 def test_clips_that_were_asked_about_make_room(running: RunningApp, clip: Path) -> None:
     client, contexts = client_of(running), running.app.state.grounding.contexts
     ground(client, clip, "a square")
-    (kept,) = contexts._contexts.values()
-    kept.context.cache_bytes = lambda: 1000
+    (stored,) = contexts._contexts.values()
+    stored.context.cache_bytes = lambda: 1000
     running.engine.shortages = [MemoryShortage("Too much.", missing_bytes=1001)]
     with pytest.raises(gradio_client.exceptions.AppError, match="Too much"):
         ground(client, clip, "a square", token_budget=64)
@@ -211,7 +211,7 @@ def test_clips_that_were_asked_about_make_room(running: RunningApp, clip: Path) 
     running.engine.shortages = [MemoryShortage("Too much.", missing_bytes=1000)]
     assert ground(client, clip, "a square", token_budget=64)["refused"] is False
     (newer,) = contexts._contexts.values()
-    assert newer.id != kept.id
+    assert newer.id != stored.id
 
 
 def call(running: RunningApp, data: list[Any]) -> str:

@@ -237,10 +237,10 @@ def test_a_checkpoint_that_cannot_run_is_one_message_and_the_served_model_goes_o
 def test_the_endpoint_that_the_app_was_started_with_is_served_again(
     service: ModelsService, tmp_path: Path
 ) -> None:
-    asked = FakeEngine()
-    asked.model_id = "behind@http://127.0.0.1/endpoint"
-    service.engines = EngineProvider.of(asked, name="endpoint")
-    for name, model_id in (("tempo-tiny", "tempo-tiny@0/nf4"), ("endpoint", asked.model_id)):
+    remote_engine = FakeEngine()
+    remote_engine.model_id = "behind@http://127.0.0.1/endpoint"
+    service.engines = EngineProvider.of(remote_engine, name="endpoint")
+    for name, model_id in (("tempo-tiny", "tempo-tiny@0/nf4"), ("endpoint", remote_engine.model_id)):
         service.serve(name)
         assert service.engines.wait(300)
         assert (service.served()["name"], service.served()["model_id"]) == (name, model_id)
@@ -252,7 +252,7 @@ def test_the_endpoint_that_the_app_was_started_with_is_served_again(
     service.offer("endpoint", is_offered=True)
     assert "endpoint" in service.offered()
     assert service.knowledge("endpoint") is None
-    assert service.engines.other("endpoint", service.loader("endpoint")) is asked
+    assert service.engines.other("endpoint", service.loader("endpoint")) is remote_engine
     with pytest.raises(InputError, match="is not among the models that were added"):
         service.remove("endpoint")
 
